@@ -1,0 +1,1 @@
+"""Judge: metrics, probes, reports. Imports pipeline and features, never training."""

@@ -1,0 +1,57 @@
+"""One image's region features: the noun every detector gives and every store of kind ``regions`` holds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from features.errors import HeedError
+
+
+@dataclass(frozen=True)
+class Regions:
+    """Region features of one image; n, the number of regions, varies from image to image and may be 0.
+
+    Ids index the vocabularies in the detector's description; -1 means "not known" (grid cells, for example).
+    """
+
+    boxes: np.ndarray
+    """(n, 4) float32: x1, y1, x2, y2 in pixels of the upright image, x2 and y2 exclusive."""
+    features: np.ndarray
+    """(n, d) float32 as a detector gives them; float16 when read from a store that holds float16."""
+    classes: np.ndarray
+    """(n,) int32 object class ids."""
+    class_scores: np.ndarray
+    """(n,) float32 confidences of ``classes``, 0..1."""
+    attributes: np.ndarray
+    """(n, a) int32: one id for each of the detector's a attribute kinds (a = 0 where it predicts none)."""
+    attribute_scores: np.ndarray
+    """(n, a) float32 confidences of ``attributes``, 0..1."""
+    width: int
+    """Image width in pixels."""
+    height: int
+    """Image height in pixels."""
+
+    def __len__(self) -> int:
+        return len(self.boxes)
+
+    def checked(self) -> Regions:
+        """Return self, or raise `HeedError` naming the first inconsistency (shapes, NaN, boxes outside or inverted)."""
+        n = len(self.boxes)
+        columns = (self.features, self.classes, self.class_scores, self.attributes, self.attribute_scores)
+        if self.boxes.shape != (n, 4) or any(len(column) != n for column in columns):
+            raise HeedError(f"region arrays disagree in length: {[len(c) for c in (self.boxes, *columns)]}")
+        if self.features.ndim != 2 or self.attributes.shape != self.attribute_scores.shape:
+            raise HeedError(f"region arrays have wrong shapes: features {self.features.shape}, "
+                            f"attributes {self.attributes.shape} and {self.attribute_scores.shape}")
+        if not np.isfinite(self.features).all() or not np.isfinite(self.boxes).all():
+            raise HeedError("region features or boxes hold NaN or infinite numbers")
+        x1, y1, x2, y2 = self.boxes.reshape(-1, 4).T
+        if n and ((x2 < x1).any() or (y2 < y1).any()):
+            raise HeedError("a box is inverted (x2 < x1 or y2 < y1)")
+        slack = 1.0  # published extractors round to whole pixels, some past the border
+        if n and (x1.min() < -slack or y1.min() < -slack
+                  or x2.max() > self.width + slack or y2.max() > self.height + slack):
+            raise HeedError(f"a box lies outside its image of {self.width} x {self.height} pixels")
+        return self

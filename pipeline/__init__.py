@@ -1,0 +1,1 @@
+"""Move: sources, shard plans, extraction jobs, stores and streams. Imports features only."""

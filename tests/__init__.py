@@ -1,0 +1,1 @@
+"""The four floors of tests mirror the four floors of the source."""

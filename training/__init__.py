@@ -1,0 +1,1 @@
+"""Learn: attention variants, models, tasks and the loop. Imports every floor below."""

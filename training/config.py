@@ -1,0 +1,42 @@
+"""How long, how fast and on what a run trains. Light to import: the command line reads it for --help."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class LoopConfig:
+    """The training loop's options, the same for every task."""
+
+    # Passes over the training split.
+    epochs: int = 10
+    # Samples in one optimiser step, over all ranks.
+    batch_size: int = 128
+    # Micro-batches one step is split into, where a whole batch does not fit in memory.
+    accumulate: int = 1
+    # Peak learning rate.
+    lr: float = 2e-4
+    # adam, or adamw with decoupled weight decay.
+    optimiser: Literal["adam", "adamw"] = "adam"
+    # Decoupled for adamw, L2 for adam.
+    weight_decay: float = 0.0
+    # Learning rate after the warm-up: constant, cosine to zero, linear to zero, or divided by ten at each of drop_at.
+    schedule: Literal["constant", "cosine", "linear", "step"] = "constant"
+    # For schedule step: the fractions of all steps at which the rate drops tenfold.
+    drop_at: tuple[float, ...] = (0.5,)
+    # Steps over which the rate rises linearly from zero.
+    warmup: int = 0
+    # Largest gradient norm; 0 does not clip.
+    clip: float = 2.0
+    # Number format of the forward pass: bf16 where the device has it (auto on CUDA), else fp32.
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    # Stop after this many validations without a better monitored figure; 0 never stops early.
+    patience: int = 0
+    # Save a checkpoint every so many steps, besides at the end of every epoch; 0 only there.
+    checkpoint_every: int = 0
+    # Where to train: cpu, cuda, or auto (cuda where there is one).
+    device: str = "auto"
+    # Decides initial weights, dropout and the order of samples.
+    seed: int = 0
