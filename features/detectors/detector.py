@@ -15,7 +15,8 @@ from features.regions import Regions
 class DetectorOptions:
     """How a detector sees. Everything here is part of a store's identity: other options, other bytes."""
 
-    # Weights: a name the detector knows (downloaded when online), a file's path, "random", or "default".
+    # Weights: "default", "random", a name the detector knows (downloaded when online) or a file's path. A detector of
+    # several architectures takes ARCHITECTURE=PATH and ARCHITECTURE=random too.
     weights: str = "default"
     # Keep at least MIN and at most MAX boxes an image (papers/value.md §2.5; bottom-up attention uses 10 100 or 36 36).
     boxes: tuple[int, int] = (10, 100)

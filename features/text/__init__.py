@@ -1,0 +1,1 @@
+"""Text into numbers: tokenisers with character spans, and vocabularies."""
