@@ -1,1 +1,27 @@
-""""""
+"""Somebody else's feature files, by name. To add a format: a file in this folder and a line here.
+
+A format's module has ``items(path) -> Iterator[Item]``, which lists the file's entries without reading them whole, and
+``read(item) -> Regions``, which reads one of them or raises `HeedError` with the reason it cannot be read.
+"""
+
+from __future__ import annotations
+
+import difflib
+from importlib import import_module
+from types import ModuleType
+
+from features.errors import HeedError
+
+EXCHANGE = {
+    "butd-tsv": "pipeline.exchange.butd_tsv",
+    "lxmert-tsv": "pipeline.exchange.lxmert_tsv",
+}
+
+
+def exchange_format(name: str) -> ModuleType:
+    """The module of the format called ``name``; `HeedError` with the nearest name if there is none."""
+    if name not in EXCHANGE:
+        near = difflib.get_close_matches(name, EXCHANGE, 1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        raise HeedError(f"There is no exchange format {name!r}; heed has {', '.join(EXCHANGE)}.{hint}")
+    return import_module(EXCHANGE[name])

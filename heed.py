@@ -1,0 +1,83 @@
+"""heed: a data-pipeline-first framework for studying attention in vision-and-language models.
+
+This is the front door: it finds the command that the words name, lets tyro read its options, and runs it. It imports
+nothing heavy before a command does.
+"""
+
+from __future__ import annotations
+
+import difflib
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+from features.errors import HeedError
+
+__version__ = "0.1.0"
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    "demo": ("training.demo:Demo", "the whole road on rendered scenes, in minutes; ends with a report"),
+    "scenes": ("pipeline.commands:Scenes", "render the scenes dataset, with its truth"),
+    "extract regions": ("pipeline.commands:ExtractRegions", "images into a store of region features"),
+    "import": ("pipeline.commands:Import", "somebody else's feature files into a store"),
+    "store info": ("pipeline.commands:StoreInfo", "what a store holds"),
+    "store verify": ("pipeline.commands:StoreVerify", "is a store sound?"),
+    "store peek": ("pipeline.commands:StorePeek", "look at rows of a store"),
+    "train matching": ("training.tasks.matching_config:MatchingConfig", "image-text matching (SCAN)"),
+    "train detection": ("training.tasks.detection:DetectionConfig", "the small detector of the scenes"),
+    "predict": ("training.commands:Predict", "predictions of a trained run, as a file"),
+    "evaluate matching": ("evaluation.commands:EvaluateMatching", "recall, ranks, and attention against truth"),
+    "report": ("evaluation.commands:Report", "one page: tables, curves, attention on the photos"),
+}
+"""The words of a command -> where its options and ``run`` are, and what it is for."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; gives its exit status: 0 well, 1 a problem found, 2 not to be done as asked, 3 see extract."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if not words or words[0] in ("-h", "--help", "help"):
+        print(usage())
+        return 0
+    if words[0] in ("--version", "version"):
+        print(f"heed {__version__}")
+        return 0
+    try:
+        name, rest = find_command(words)
+        import tyro
+
+        module, _, attribute = COMMANDS[name][0].partition(":")
+        command = tyro.cli(getattr(import_module(module), attribute), prog=f"heed {name}", args=rest,
+                           config=(tyro.conf.FlagCreatePairsOff,))
+        return command.run()
+    except HeedError as error:
+        print(f"heed: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\nheed: stopped. What is committed stays; the same command goes on from there.", file=sys.stderr)
+        return 130
+
+
+def find_command(words: Sequence[str]) -> tuple[str, list[str]]:
+    """The command that the first words name, and the words behind it; `HeedError` with the nearest one if none."""
+    for count in (2, 1):
+        if " ".join(words[:count]) in COMMANDS:
+            return " ".join(words[:count]), list(words[count:])
+    typed = " ".join(word for word in words[:2] if not word.startswith("-"))
+    family = [name for name in COMMANDS if name.split()[0] == words[0]]
+    if family:
+        raise HeedError(f"{typed!r} is no command; there is {', '.join(f'heed {name}' for name in family)}.")
+    near = difflib.get_close_matches(typed, COMMANDS, 1, 0.5) or difflib.get_close_matches(words[0], COMMANDS, 1, 0.5)
+    hint = f" Did you mean heed {near[0]}?" if near else ""
+    raise HeedError(f"{typed!r} is no command.{hint} heed --help lists them.")
+
+
+def usage() -> str:
+    """The list of commands."""
+    width = max(len(name) for name in COMMANDS)
+    lines = [f"  heed {name:{width}}  {words}" for name, (_, words) in COMMANDS.items()]
+    return "\n".join(["heed studies attention in vision-and-language models.", "", *lines, "",
+                      "heed COMMAND --help tells its options; heed --version the version."])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,234 @@
+"""The command line of this floor. Light to import: what a command needs is imported when it runs."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Literal
+
+from tyro.conf import Positional, arg
+
+from features.detectors.detector import DetectorOptions
+
+
+@dataclass(frozen=True)
+class Scenes:
+    """Render the scenes dataset: pictures with true boxes, attributes, captions and phrases."""
+
+    # Folder to write; run again, an interrupted rendering goes on.
+    out: Positional[Path]
+    # Pictures to render; in every ten, eight are for training, one for validation and one for testing.
+    images: int = 1000
+    # Side of a picture in pixels.
+    size: int = 160
+    # Everything follows from the seed and a picture's number.
+    seed: int = 0
+
+    def run(self) -> int:
+        """Render."""
+        from pipeline.progress import JobProgress
+        from pipeline.scenes.dataset import write_scenes
+
+        with JobProgress("rendering", self.images, "images") as progress:
+            write_scenes(self.out, self.images, self.seed, self.size, progress.update)
+        print(f"{self.out}: {self.images} scenes of {self.size} x {self.size} pixels.")
+        return 0
+
+
+@dataclass(frozen=True)
+class JobOptions:
+    """How a job is run; none of it changes what is stored, except the format, number type and rows of its shards."""
+
+    # arrow to train from, webdataset to exchange.
+    format: Literal["arrow", "webdataset"] = "arrow"
+    # Number type of stored features; float16 halves the size at a relative error of 2e-4.
+    dtype: Literal["float16", "float32"] = "float16"
+    # Inputs a shard.
+    shard_rows: int = 512
+    # Workers; 0 takes one for each GPU, or else each CPU core.
+    actors: int = 0
+    # A Ray cluster to run on (host:port, or auto); it must share this file system. Empty: this machine.
+    address: str = ""
+    # Work in this process, without Ray.
+    inline: bool = False
+    # Try inputs again that failed in an earlier run.
+    retry_failed: bool = False
+
+
+@dataclass(frozen=True)
+class ExtractRegions:
+    """Turn images into a store of region features. Run again, an interrupted job goes on where it stopped.
+
+    Exit status 3 says that the job is complete but some inputs failed; they are listed with their reasons.
+    """
+
+    # A folder, a list (.jsonl, .csv, .parquet with columns key, path and optional boxes), or .tar files (* allowed).
+    source: Positional[str]
+    # Folder of the store.
+    store: Positional[Path]
+    # Which detector: torchvision or scenes.
+    detector: str = "torchvision"
+    # Number format and workers.
+    job: Annotated[JobOptions, arg(name="")] = field(default_factory=JobOptions)
+    # What the detector looks for.
+    options: Annotated[DetectorOptions, arg(name="")] = field(default_factory=DetectorOptions)
+    # Images the detector sees at once.
+    batch: int = 8
+    # Images with more pixels fail, unread.
+    max_pixels: int = 180_000_000
+
+    def run(self) -> int:
+        """Extract."""
+        from pipeline.detect import DetectRegions
+        from pipeline.job import run_job
+        from pipeline.sources import open_source
+
+        source = open_source(self.source)
+        spec = DetectRegions(self.detector, self.options, self.job.dtype, self.batch, self.max_pixels)
+        summary = run_job(spec, source, self.store, format=self.job.format, shard_rows=self.job.shard_rows,
+                          retry_failed=self.job.retry_failed, actors=self.job.actors, address=self.job.address,
+                          inline=self.job.inline)
+        print(summary.text())
+        return summary.status
+
+
+@dataclass(frozen=True)
+class Import:
+    """Turn somebody else's feature file into a store, entry by entry."""
+
+    # What the file is: butd-tsv or lxmert-tsv.
+    format: Positional[str]
+    # The file.
+    path: Positional[Path]
+    # Folder of the store.
+    store: Positional[Path]
+    # Number type of stored features.
+    dtype: Literal["float16", "float32"] = "float16"
+    # Entries a shard.
+    shard_rows: int = 512
+
+    def run(self) -> int:
+        """Import."""
+        from pipeline.importer import open_import
+        from pipeline.job import run_job
+
+        source, spec = open_import(self.format, self.path, self.dtype)
+        summary = run_job(spec, source, self.store, shard_rows=self.shard_rows, inline=True)
+        print(summary.text())
+        return summary.status
+
+
+@dataclass(frozen=True)
+class StoreInfo:
+    """Say what a store holds, what made it, and which inputs failed."""
+
+    # Folder of the store.
+    store: Positional[Path]
+    # List every failed input with its reason.
+    failures: bool = False
+    # Machine-readable.
+    json: bool = False
+
+    def run(self) -> int:
+        """Tell."""
+        from pipeline.store import Store
+
+        store = Store.open(self.store, partial=True)
+        identity, failed = store.identity, store.failures()
+        extractor = {k: v for k, v in identity.extractor.items() if not isinstance(v, list) or len(v) < 10}
+        told = {
+            "store": str(self.store), "kind": identity.kind, "format": identity.format, "rows": len(store),
+            "failed": len(failed), "inputs": identity.source["inputs"], "source": identity.source["uri"],
+            "shards": f"{len(store.records)} of {identity.shards} committed",
+            "bytes": sum(record.bytes for record in store.records),
+            "fields": {name: f"{f.dtype} {['n' if n is None else n for n in f.shape]}"
+                       for name, f in identity.fields.items()},
+            "extractor": extractor,
+        }
+        if self.json:
+            print(json.dumps({**told, "failures": failed}, indent=1))
+            return 0
+        for name, value in told.items():
+            lines = [f"{k}: {v}" for k, v in value.items()] if isinstance(value, dict) else [value]
+            print(f"{name:10} " + f"\n{'':10} ".join(str(line) for line in lines))
+        for failure in failed if self.failures else failed[:5]:
+            print(f"  failed: {failure['key']}: {failure['reason']}")
+        if len(failed) > 5 and not self.failures:
+            print(f"  … and {len(failed) - 5} more: add --failures")
+        return 0
+
+
+@dataclass(frozen=True)
+class StoreVerify:
+    """Check a store: sizes and records, or (the default) every checksum, row and key.
+
+    Exit status 1 where it is not sound.
+    """
+
+    # Folder of the store.
+    store: Positional[Path]
+    # Sizes and records only.
+    quick: bool = False
+
+    def run(self) -> int:
+        """Verify."""
+        from pipeline.identity import Identity
+        from pipeline.progress import JobProgress
+        from pipeline.verify import verify
+
+        bad = 0
+        with JobProgress("verifying", Identity.read(self.store).shards, "shards") as progress:
+            for done, (part, problems) in enumerate(verify(self.store, self.quick), 1):
+                bad += bool(problems)
+                for problem in problems:
+                    print(f"{part}: {problem}")
+                progress.update(done)
+        print(f"{self.store}: {f'{bad} parts are not sound' if bad else 'sound'}.")
+        return 1 if bad else 0
+
+
+@dataclass(frozen=True)
+class StorePeek:
+    """Show rows of a store: the first ones, or those with the keys given."""
+
+    # Folder of the store.
+    store: Positional[Path]
+    # Keys to show.
+    keys: Positional[tuple[str, ...]] = ()
+    # Rows to show where no key is given.
+    count: int = 3
+
+    def run(self) -> int:
+        """Show."""
+        import difflib
+
+        import numpy as np
+
+        from features.errors import HeedError
+        from pipeline.store import Store
+
+        store = Store.open(self.store, partial=True)
+        rows = list(range(min(self.count, len(store))))
+        if self.keys:
+            found = {key: store.find(key) for key in self.keys}
+            for key, row in found.items():
+                if row is None:
+                    near = difflib.get_close_matches(key, store.keys(), 1)
+                    hint = f" Did you mean {near[0]!r}?" if near else ""
+                    raise HeedError(f"{self.store} has no key {key!r}.{hint}")
+            rows = [row for row in found.values() if row is not None]
+        classes = store.identity.extractor.get("class_names") or []
+        for row in rows:
+            content = store.row(row)
+            print(f"{content['key']}  (row {row})")
+            for name, value in content.items():
+                if isinstance(value, np.ndarray):
+                    sample = np.array2string(value.reshape(-1)[:6], precision=3, separator=" ")
+                    print(f"  {name:17} {value.dtype} {value.shape}  {sample}")
+                elif name != "key":
+                    print(f"  {name:17} {value}")
+            if classes and "classes" in content:
+                names = [classes[c] if 0 <= c < len(classes) else "?" for c in content["classes"][:8]]
+                print(f"  {'':17} {', '.join(names)}{', …' if len(content['classes']) > 8 else ''}")
+        return 0

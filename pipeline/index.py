@@ -1,0 +1,65 @@
+"""From a key to its row: a sorted table of key hashes, mapped, so that a look-up costs microseconds at any size."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from pipeline.atomic import atomic_write
+
+INDEX_FILE = "index.arrow"
+
+
+def key_hash(key: str) -> int:
+    """First eight bytes of the key's SHA-256, as an unsigned integer."""
+    return int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "little")
+
+
+class Index:
+    """Rows (in the store's numbering) by key hash; the caller compares the key itself, as hashes may collide."""
+
+    def __init__(self, hashes: np.ndarray, rows: np.ndarray) -> None:
+        self._hashes = hashes
+        self._rows = rows
+
+    @staticmethod
+    def build(keys: Iterable[str]) -> Index:
+        """Index of ``keys`` in the order of the store's rows."""
+        hashes = np.fromiter((key_hash(key) for key in keys), np.uint64)
+        order = np.argsort(hashes, kind="stable")
+        return Index(hashes[order], order.astype(np.int64))
+
+    def candidates(self, key: str) -> np.ndarray:
+        """Rows whose key has the hash of ``key``: nearly always none or one."""
+        wanted = np.uint64(key_hash(key))
+        first = int(np.searchsorted(self._hashes, wanted))
+        last = first
+        while last < len(self._hashes) and self._hashes[last] == wanted:
+            last += 1
+        return self._rows[first:last]
+
+    def write(self, store: Path, fingerprint: str) -> None:
+        """Write index.arrow; ``fingerprint`` says which shards it belongs to."""
+        table = pa.record_batch({"hash": pa.array(self._hashes), "row": pa.array(self._rows)})
+        table = table.replace_schema_metadata({"fingerprint": fingerprint})
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_file(sink, table.schema) as writer:
+            writer.write_batch(table)
+        with atomic_write(store / INDEX_FILE) as file:
+            file.write(sink.getvalue())
+
+    @staticmethod
+    def read(store: Path, fingerprint: str) -> Index | None:
+        """The written index, or None where there is none or it belongs to other shards."""
+        try:
+            with pa.memory_map(str(store / INDEX_FILE)) as source:
+                batch = pa.ipc.open_file(source).get_batch(0)
+        except (OSError, pa.ArrowInvalid):
+            return None
+        if (batch.schema.metadata or {}).get(b"fingerprint", b"").decode() != fingerprint:
+            return None
+        return Index(batch.column("hash").to_numpy(), batch.column("row").to_numpy())

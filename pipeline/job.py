@@ -1,0 +1,172 @@
+"""The job: a source in, a store out, on Ray or inline; run again, it goes on where it stopped.
+
+The driver cuts the source into shards, skips those already committed, and hands the others to workers
+(`pipeline.worker`), on Ray (`pipeline.ray_job`) or in this process. It holds a lock on the store meanwhile.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from features.errors import HeedError
+from pipeline.identity import IDENTITY_FILE, Identity, ShardRecord, shard_path
+from pipeline.index import Index
+from pipeline.progress import JobProgress
+from pipeline.shards import shard_format
+from pipeline.sources import Source
+from pipeline.store import Store
+from pipeline.worker import ASIDE, ReaderSpec, ShardTask, ShardWorker
+
+LOCK = ".lock"
+DEFAULT_SHARD_ROWS = 512
+"""A killed run loses the shards in flight, so they are kept short: 512 images are 75 MB at 36 x 2048 float16."""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a job did, for the person who started it."""
+
+    store: Path
+    inputs: int
+    stored: int
+    failures: Sequence[dict[str, str]]
+    skipped: int
+    """Files of the source that are no images by name."""
+    shards: int
+    extracted: int
+    """Inputs looked at by this run; the others were committed before."""
+    bytes: int
+    seconds: float
+    lost: Sequence[str] = ()
+    """Shards that no worker could finish, with reasons."""
+
+    @property
+    def status(self) -> int:
+        """Exit status: 0 all stored, 3 complete but some inputs failed, 1 shards are missing."""
+        return 1 if self.lost else 3 if self.failures else 0
+
+    def text(self, most: int = 20) -> str:
+        """The summary in plain words, at most ``most`` failures listed."""
+        rate = f" ({self.extracted / self.seconds:.1f} images/s)" if self.extracted and self.seconds else ""
+        lines = [f"{self.store}: {self.stored} of {self.inputs} images stored in {self.shards} shards, "
+                 f"{self.bytes / 1e6:.1f} MB; this run took {self.seconds:.1f} s for {self.extracted}{rate}."]
+        if self.skipped:
+            lines.append(f"{self.skipped} files of the source were passed over: their names are no images'.")
+        if self.failures:
+            lines.append(f"{len(self.failures)} images failed; try them again with --retry-failed:")
+            lines += [f"  {failure['key']}: {failure['reason']}" for failure in self.failures[:most]]
+            if len(self.failures) > most:
+                lines.append(f"  … and {len(self.failures) - most} more: heed store info {self.store} --failures")
+        lines += [f"Shard not finished: {reason}" for reason in self.lost]
+        if self.lost:
+            lines.append("Run the same command again; what is committed stays.")
+        return "\n".join(lines)
+
+
+def run_job(
+    spec: ReaderSpec,
+    source: Source,
+    store: Path,
+    *,
+    format: str = "arrow",
+    shard_rows: int = 0,
+    retry_failed: bool = False,
+    actors: int = 0,
+    address: str = "",
+    inline: bool = False,
+) -> Summary:
+    """Read every input of ``source`` into ``store``.
+
+    ``shard_rows`` 0 chooses a number; ``actors`` 0 takes one for each CPU core (or each GPU); ``address`` names a Ray
+    cluster that shares the file system; ``inline`` works in this process without Ray. Raises `HeedError` where the
+    store holds something else than this job would write.
+    """
+    reader = spec.open() if inline else spec.open_to_plan()
+    uri = source.uri if "://" in source.uri else str(Path(source.uri).absolute())
+    listed = {"uri": uri, "inputs": len(source.items), "digest": source.digest()}
+    identity = Identity(reader.kind, format, reader.fields, reader.describe(), listed, shard_rows or DEFAULT_SHARD_ROWS)
+    with _locked(store, identity):
+        tasks, records = _plan(store, identity, source, retry_failed)
+        lost: list[str] = []
+        total = sum(len(task.items) for task in tasks)
+        with JobProgress("extracting", total, "images") as progress:
+            if inline:
+                _run_inline(ShardWorker(reader, store, format), tasks, records, progress)
+            elif tasks:
+                from pipeline.ray_job import run_on_ray
+
+                lost = run_on_ray(spec, store, format, tasks, records, progress, actors, address)
+            seconds = progress.seconds
+        shutil.rmtree(store / ASIDE, ignore_errors=True)
+        if not lost:
+            finished = Store.open(store)
+            if Index.read(store, finished.fingerprint()) is None:
+                Index.build(finished.keys()).write(store, finished.fingerprint())
+    done = [records[number] for number in sorted(records)]
+    return Summary(
+        store, len(source.items), sum(r.rows for r in done), [f for r in done for f in r.failed], source.skipped,
+        len(done), total, sum(r.bytes for r in done), seconds, lost,
+    )
+
+
+def _run_inline(
+    worker: ShardWorker, tasks: Sequence[ShardTask], records: dict[int, ShardRecord], progress: JobProgress
+) -> None:
+    finished = 0
+    for task in tasks:
+        records[task.number] = worker.run(task)
+        finished += len(task.items)
+        progress.update(finished)
+
+
+@contextmanager
+def _locked(store: Path, identity: Identity) -> Iterator[None]:
+    """Create the store or check that it is this job's, and keep other writers out while the block runs."""
+    try:
+        store.mkdir(parents=True, exist_ok=True)
+        if not (store / IDENTITY_FILE).exists() and any(p.name != LOCK for p in store.iterdir()):
+            raise HeedError(f"{store} holds other files and is no store; name an empty or a new folder.")
+        lock = (store / LOCK).open("w")
+    except OSError as error:
+        raise HeedError(f"{store} cannot be written: {error.strerror}.") from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise HeedError(f"Another heed is writing to {store}; wait for it or stop it.") from None
+        if (store / IDENTITY_FILE).exists():
+            differences = Identity.read(store).differences(identity)
+            if differences:
+                raise HeedError(f"{store} was made by another job, so its shards cannot be completed by this one "
+                                f"({'; '.join(differences[:4])}). Use the same options, or another folder.")
+        else:
+            identity.write(store)
+        shutil.rmtree(store / ASIDE, ignore_errors=True)
+        (store / ASIDE).mkdir()
+        (store / "shards").mkdir(exist_ok=True)
+        yield
+
+
+def _plan(
+    store: Path, identity: Identity, source: Source, retry_failed: bool
+) -> tuple[list[ShardTask], dict[int, ShardRecord]]:
+    """What is left to do, and the records of what is done; a shard whose size is not its record's is done again."""
+    suffix = shard_format(identity.format).SUFFIX
+    tasks: list[ShardTask] = []
+    records: dict[int, ShardRecord] = {}
+    for number in range(identity.shards):
+        items = [source.items[i] for i in identity.shard_inputs(number)]
+        record = ShardRecord.read(store, number)
+        path = shard_path(store, number, suffix)
+        if record is None or not path.exists() or path.stat().st_size != record.bytes:
+            tasks.append(ShardTask(number, items, retry=False))
+        elif retry_failed and record.failed:
+            tasks.append(ShardTask(number, items, retry=True))
+        else:
+            records[number] = record
+    return tasks, records

@@ -1,0 +1,136 @@
+"""A store: rows in committed shards, found by number or by key. Reading needs neither Ray nor torch.
+
+    STORE/store.json            identity (pipeline.identity)
+    STORE/shards/000000.arrow   rows
+    STORE/shards/000000.json    the record that commits them: rows, bytes, SHA-256, failed inputs with reasons
+    STORE/index.arrow           key -> row, rebuilt in memory where it is missing or stale
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from features.errors import HeedError
+from features.regions import Regions
+from pipeline.fields import Row, regions_from_row
+from pipeline.identity import Identity, ShardRecord, shard_path
+from pipeline.index import Index
+from pipeline.shards import Shard, open_shard, shard_format
+
+
+class Store:
+    """An open store. Rows are numbered 0, 1, … through the shards in order."""
+
+    def __init__(self, path: Path, identity: Identity, records: Sequence[ShardRecord]) -> None:
+        self.path = path
+        self.identity = identity
+        self.records = records
+        self._starts = np.cumsum([0, *(record.rows for record in records)])
+        self._shards: dict[int, Shard] = {}
+        self._index: Index | None = None
+
+    @staticmethod
+    def open(path: str | Path, partial: bool = False) -> Store:
+        """Open a store; its cost grows with the number of shards, not of rows.
+
+        Raises `HeedError` where the folder is no store, and, unless ``partial``, where shards of the plan are not
+        committed yet.
+        """
+        path = Path(path)
+        identity = Identity.read(path)
+        found = [ShardRecord.read(path, number) for number in range(identity.shards)]
+        records = [record for record in found if record is not None]
+        if len(records) < len(found) and not partial:
+            raise HeedError(f"{path} is not finished: {len(records)} of {len(found)} shards are committed. "
+                            "Run the same extraction again; it goes on where it stopped.")
+        return Store(path, identity, records)
+
+    def __len__(self) -> int:
+        return int(self._starts[-1])
+
+    def fingerprint(self) -> str:
+        """SHA-256 over the shards' checksums: two stores with one fingerprint hold the same bytes."""
+        return hashlib.sha256("".join(record.sha256 for record in self.records).encode()).hexdigest()
+
+    def failures(self) -> list[dict[str, str]]:
+        """Inputs that could not be stored: {"key", "reason"}."""
+        return [failure for record in self.records for failure in record.failed]
+
+    def shard(self, position: int) -> Shard:
+        """Open (once) the shard at ``position`` among the committed ones."""
+        if position not in self._shards:
+            record = self.records[position]
+            path = self.shard_path(position)
+            size = path.stat().st_size if path.exists() else None
+            if size != record.bytes:
+                what = "is missing" if size is None else f"has {size} bytes where its record says {record.bytes}"
+                raise HeedError(f"Shard {path} {what}. Delete {path.with_suffix('.json')} and run the extraction again "
+                                "to rebuild it.")
+            shard = open_shard(path, self.identity.format, self.identity.fields)
+            if len(shard) != record.rows:
+                raise HeedError(f"Shard {path} has {len(shard)} rows where its record says {record.rows}.")
+            self._shards[position] = shard
+        return self._shards[position]
+
+    def shard_path(self, position: int) -> Path:
+        """File of the shard at ``position`` among the committed ones."""
+        suffix = shard_format(self.identity.format).SUFFIX
+        return shard_path(self.path, self.records[position].shard, suffix)
+
+    def locate(self, row: int) -> tuple[int, int]:
+        """(shard position, row in that shard) of a row."""
+        if not 0 <= row < len(self):
+            raise HeedError(f"{self.path} has {len(self)} rows; there is no row {row}.")
+        position = int(np.searchsorted(self._starts, row, side="right")) - 1
+        return position, int(row - self._starts[position])
+
+    def row(self, row: int) -> Row:
+        """One row by number."""
+        position, inner = self.locate(row)
+        return self.shard(position).row(inner)
+
+    def regions(self, row: int) -> Regions:
+        """One row of a store of kind ``regions``."""
+        return regions_from_row(self.row(row))
+
+    def keys(self) -> Iterator[str]:
+        """All keys in the order of the rows."""
+        for position in range(len(self.records)):
+            yield from self.shard(position).keys()
+
+    def find(self, key: str) -> int | None:
+        """Number of the row with this key, or None."""
+        if self._index is None:
+            self._index = Index.read(self.path, self.fingerprint()) or Index.build(self.keys())
+        for row in self._index.candidates(key):
+            position, inner = self.locate(int(row))
+            if self.shard(position).key(inner) == key:
+                return int(row)
+        return None
+
+    def gather(self, name: str, rows: Sequence[int] | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """A ragged field of many rows, padded with zeros.
+
+        Returns values (rows, longest, …) in the field's number type, and lengths (rows,) int64.
+        """
+        rows = np.asarray(rows)
+        if len(rows) and not (rows.min() >= 0 and rows.max() < len(self)):
+            raise HeedError(f"{self.path} has {len(self)} rows; rows {rows.min()} to {rows.max()} were asked for.")
+        positions = np.searchsorted(self._starts, rows, side="right") - 1
+        pieces = []
+        for position, inner in zip(positions.tolist(), (rows - self._starts[positions]).tolist(), strict=True):
+            column = self.shard(position).column(name)
+            if column.offsets is None:
+                raise HeedError(f"field {name!r} of {self.path} has one size in every row; read it with row().")
+            pieces.append(column.values[column.offsets[inner]:column.offsets[inner + 1]])
+        field = self.identity.fields[name]
+        lengths = np.array([len(piece) for piece in pieces], np.int64)
+        out = np.empty((len(rows), int(lengths.max(initial=0)), *field.inner), field.dtype)
+        for slot, piece in zip(out, pieces, strict=True):
+            slot[: len(piece)] = piece
+            slot[len(piece):] = 0
+        return out, lengths

@@ -1,0 +1,227 @@
+"""Image-text matching with SCAN: which of many captions fits an image, and which image a caption.
+
+    heed train matching --store STORE --captions SCENES --attention.score general --out RUN
+
+The attention score function is the study's variable (`training.attention.scores`); everything else is SCAN's recipe
+(Lee et al., ECCV 2018): hinge loss with the hardest negatives of a batch, Adam, gradient norm clipped at 2. Captions are
+joined to the store's regions by image key. Light to import: torch comes with `build`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+from tyro.conf import arg
+
+from features.errors import HeedError
+from training.attention.config import AttentionConfig
+from training.config import LoopConfig
+from training.models.scan_config import ScanConfig
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from evaluation.predictions import MatchingRow
+    from features.text.vocabulary import Vocabulary
+    from pipeline.annotations import Caption
+    from pipeline.store import Store
+    from pipeline.stream import CaptionBatch
+
+VOCABULARY_FILE = "vocabulary.json"
+SCORED_AT_ONCE = 256
+"""Images, and captions, embedded at once when everything is compared with everything."""
+
+
+@dataclass(frozen=True)
+class MatchingConfig:
+    """Train SCAN to match images and captions; run again, an interrupted training goes on where it stopped."""
+
+    # Store of region features.
+    store: Path
+    # A scenes folder, or a captions file in COCO's format.
+    captions: Path
+    # Folder of the run.
+    out: Path
+    # Share of the images held out, half for validation and half for testing, where the captions have no splits.
+    holdout: float = 0.2
+    # Words rarer than this in the training captions become <unk>; SCAN uses 4.
+    min_count: int = 4
+    # The score function.
+    attention: AttentionConfig = field(default_factory=AttentionConfig)
+    # The model.
+    model: ScanConfig = field(default_factory=ScanConfig)
+    # The loop.
+    loop: Annotated[LoopConfig, arg(name="")] = field(default_factory=LoopConfig)
+
+    def run(self) -> int:
+        """Train, then write the test split's predictions and evaluate them."""
+        from training.commands import train_and_test
+
+        return train_and_test("matching", self)
+
+    def build(self) -> Matching:
+        """The task, its model on its device."""
+        return Matching(self)
+
+    def stores(self) -> dict[str, Path]:
+        """The stores a run reads, whose fingerprints it keeps."""
+        return {"store": self.store}
+
+    def truth(self, split: str) -> list[Caption]:
+        """The captions of a split."""
+        from pipeline.datasets import read_captions
+
+        return read_captions(self.captions, split, holdout=self.holdout)
+
+
+class Matching:
+    """The task; see `training.task.Task`."""
+
+    monitor = "rsum"
+
+    def __init__(self, config: MatchingConfig) -> None:
+        import torch
+
+        from pipeline.store import Store
+        from pipeline.stream import CaptionStream
+        from training.loop import resolve_device
+        from training.models.scan import Scan
+
+        self.config = config
+        self.store = Store.open(config.store)
+        self.device = resolve_device(config.loop.device)
+        self.vocabulary = _vocabulary(config)
+        training = config.truth("train")
+        micro = max(1, config.loop.batch_size // config.loop.accumulate)
+        self.stream = CaptionStream(self.store, training, micro, config.loop.seed)
+        self.missing = self.stream.missing
+        """Keys of training captions whose images the store does not hold."""
+        self.steps_per_epoch = len(self.stream)
+        torch.manual_seed(config.loop.seed)
+        dim = self.store.identity.fields["features"].inner[0]
+        self.model = Scan(config.model, config.attention, dim, len(self.vocabulary)).to(self.device)
+
+    def batches(self, epoch: int, first: int) -> Iterator[CaptionBatch]:
+        """Batches of captions with their images' regions."""
+        return self.stream.batches(epoch, first)
+
+    def step(self, batch: CaptionBatch) -> tuple[Tensor, dict[str, float]]:
+        """The hinge loss, a mean over the batch; two captions of one image are no negatives of each other."""
+        import torch
+
+        from training.models.scan import hinge_loss
+
+        tokens, lengths = self._tokens(batch.captions)
+        scores = self.model(*self._regions(batch.features, batch.regions), tokens, lengths)
+        keys = np.array([caption.key for caption in batch.captions])
+        same = torch.from_numpy(keys[:, None] == keys[None, :]).to(self.device)
+        loss = hinge_loss(scores, self.config.model.margin, self.config.model.max_violation, same)
+        return loss / len(scores), {}
+
+    def validate(self) -> dict[str, float]:
+        """Recalls and ranks on the validation captions."""
+        from evaluation.metrics.retrieval import retrieval
+
+        captions = self._held(self.config.truth("val"))
+        images = _images(captions)
+        own = [images[caption.key] for caption in captions]
+        figures = retrieval(self._scores(list(images), captions), own, resamples=0)
+        return {name: figure.value for name, figure in figures.items()}
+
+    def predict(self, split: str, out: Path) -> None:
+        """Write every caption's score for every image of the split, and its attention over its own image's regions."""
+        import torch
+
+        from evaluation.predictions import write_matching
+
+        captions = self._held(self.config.truth(split))
+        images = _images(captions)
+        self.model.eval()
+        with torch.no_grad():
+            scores = self._scores(list(images), captions)
+            write_matching(out, list(images), self.config.model.direction, self._rows(scores, captions))
+
+    def _held(self, captions: Sequence[Caption]) -> list[Caption]:
+        held = [caption for caption in captions if self.store.find(caption.key) is not None]
+        if not held:
+            raise HeedError(f"{self.config.store} holds none of the {len(captions)} captions' images of this split.")
+        return held
+
+    def _scores(self, keys: Sequence[str], captions: Sequence[Caption]) -> np.ndarray:
+        """Similarities (images, captions) float32 of every image with every caption, block by block."""
+        scores = np.empty((len(keys), len(captions)), np.float32)
+        for c, words, word_mask in self._embedded_captions(captions):
+            for i in range(0, len(keys), SCORED_AT_ONCE):
+                images, region_mask = self._embedded_images(keys[i : i + SCORED_AT_ONCE])
+                block = self.model.similarity(images, region_mask, words, word_mask)
+                scores[i : i + len(block), c : c + len(words)] = block.float().cpu().numpy()
+        return scores
+
+    def _rows(self, scores: np.ndarray, captions: Sequence[Caption]) -> Iterator[MatchingRow]:
+        from evaluation.predictions import CaptionAttention, MatchingRow
+        from features.text.words import tokenize
+
+        for c, words, word_mask in self._embedded_captions(captions):
+            chosen = captions[c : c + len(words)]
+            images, region_mask = self._embedded_images([caption.key for caption in chosen])
+            weights = self.model.attention(images, region_mask, words, word_mask).float().cpu().numpy()
+            for number, caption in enumerate(chosen):
+                row = self.store.row(self.store.find(caption.key) or 0)
+                tokens = tokenize(caption.text)
+                spans = np.array([(-1, -1), *((t.start, t.end) for t in tokens), (-1, -1)], np.int32)
+                attention = CaptionAttention(
+                    ("<start>", *(t.text for t in tokens), "<end>"), spans, row["boxes"],
+                    weights[number, : len(spans), : len(row["boxes"])], row["width"], row["height"],
+                )
+                yield MatchingRow(caption.id, caption.key, scores[:, c + number], attention)
+
+    def _embedded_images(self, keys: Sequence[str]) -> tuple[Tensor, Tensor]:
+        rows = [self.store.find(key) for key in keys]
+        features, mask = self._regions(*self.store.gather("features", np.array(rows)))
+        return self.model.encode_images(features, mask), mask
+
+    def _embedded_captions(self, captions: Sequence[Caption]) -> Iterator[tuple[int, Tensor, Tensor]]:
+        from training.models.scan import length_mask
+
+        for first in range(0, len(captions), SCORED_AT_ONCE):
+            tokens, lengths = self._tokens(captions[first : first + SCORED_AT_ONCE])
+            mask = length_mask(lengths, tokens.shape[1]).to(self.device)
+            yield first, self.model.encode_captions(tokens, lengths), mask
+
+    def _regions(self, features: np.ndarray, lengths: np.ndarray) -> tuple[Tensor, Tensor]:
+        import torch
+
+        mask = np.arange(features.shape[1]) < lengths[:, None]
+        return torch.from_numpy(features).to(self.device), torch.from_numpy(mask).to(self.device)
+
+    def _tokens(self, captions: Sequence[Caption]) -> tuple[Tensor, Tensor]:
+        import torch
+
+        ids = [self.vocabulary.encode(caption.text) for caption in captions]
+        lengths = [len(one) for one in ids]
+        padded = np.zeros((len(ids), max(lengths)), np.int64)
+        for row, one in zip(padded, ids, strict=True):
+            row[: len(one)] = one
+        return torch.from_numpy(padded).to(self.device), torch.tensor(lengths)
+
+
+def _vocabulary(config: MatchingConfig) -> Vocabulary:
+    """The run's vocabulary: read where the run has one, else built from the training captions and kept."""
+    from features.text.vocabulary import Vocabulary
+
+    path = config.out / VOCABULARY_FILE
+    if path.exists():
+        return Vocabulary.load(path)
+    vocabulary = Vocabulary.build((caption.text for caption in config.truth("train")), config.min_count)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    vocabulary.save(path)
+    return vocabulary
+
+
+def _images(captions: Sequence[Caption]) -> dict[str, Any]:
+    """The captions' images in order of their first caption: key -> place."""
+    return {key: place for place, key in enumerate(dict.fromkeys(caption.key for caption in captions))}
