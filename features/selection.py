@@ -39,7 +39,7 @@ def surviving(boxes: Tensor, scores: Tensor, images: Tensor, overlap: float) -> 
     box, kind = enters.nonzero(as_tuple=True)
     # batched_nms moves every group to a place of its own, far from zero: in float32 an image's boxes would be
     # rounded, and differently so at another place in the batch.
-    kept = batched_nms(boxes[box].double(), scores[box, kind], images[box] * scores.shape[1] + kind, overlap)
+    kept = batched_nms(boxes[box].double(), scores[box, kind].double(), images[box] * scores.shape[1] + kind, overlap)
     standing = torch.zeros_like(scores)
     standing[box[kept], kind[kept]] = scores[box[kept], kind[kept]]
     confidence, classes = standing.max(1)
