@@ -1,0 +1,43 @@
+"""What the figures are called on a page and in a table, in which order, and which way is better."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Label:
+    """How a figure is shown."""
+
+    title: str
+    """For people."""
+    unit: str = ""
+    """Behind the number."""
+    better: int = 1
+    """1: higher is better; -1: lower is; 0: neither."""
+    top: float | None = None
+    """Largest value it can take, where there is one."""
+
+
+RETRIEVAL = {
+    "t2i_r1": Label("Text to image, R@1", "%", 1, 100),
+    "t2i_r5": Label("Text to image, R@5", "%", 1, 100),
+    "t2i_r10": Label("Text to image, R@10", "%", 1, 100),
+    "i2t_r1": Label("Image to text, R@1", "%", 1, 100),
+    "i2t_r5": Label("Image to text, R@5", "%", 1, 100),
+    "i2t_r10": Label("Image to text, R@10", "%", 1, 100),
+    "rsum": Label("Sum of the six recalls", "", 1, 600),
+    "t2i_median": Label("Text to image, median rank", "", -1),
+    "t2i_mean": Label("Text to image, mean rank", "", -1),
+    "i2t_median": Label("Image to text, median rank", "", -1),
+    "i2t_mean": Label("Image to text, mean rank", "", -1),
+}
+ATTENTION = {
+    "pointing": Label("Pointing accuracy", "%", 1, 100),
+    "mass": Label("Attention on the named object", "%", 1, 100),
+    "uniform": Label("Uniform attention would get", "%", 0, 100),
+    "ceiling": Label("Best possible pointing", "%", 0, 100),
+    "pointing_ratio": Label("Pointing, times uniform", "×"),
+    "mass_ratio": Label("Attention on object, times uniform", "×"),
+    "entropy": Label("Entropy (1 = uniform)", "", 0, 1),
+}

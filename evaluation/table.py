@@ -1,0 +1,34 @@
+"""Figures as a table in the terminal."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from evaluation.bootstrap import Figure
+from evaluation.names import ATTENTION, RETRIEVAL
+
+
+def print_matching(found: dict[str, Any], console: Console | None = None) -> None:
+    """Print what `evaluation.matching.evaluate_matching` gave."""
+    console = console or Console()
+    protocol = {"all": "ranked among all", "1k": "mean of folds of 1,000 images"}[found["protocol"]]
+    title = f"Matching: {found['images']:,} images, {found['captions']:,} captions, {protocol}"
+    table = Table(title=title, title_justify="left", caption="95 % intervals, resampled by image",
+                  caption_justify="left")
+    for column in ("figure", "value", "95 % interval", "chance", "n"):
+        table.add_column(column, justify="left" if column == "figure" else "right")
+    for group, labels in (("retrieval", RETRIEVAL), ("attention", ATTENTION)):
+        for name, label in labels.items():
+            if (data := found[group].get(name)) is None:
+                continue
+            value, _, interval = str(Figure.from_json(data)).partition(" ")
+            chance = found["chance"].get(name)
+            table.add_row(label.title, f"{value} {label.unit}".strip(), interval,
+                          "" if chance is None else f"{chance:.3g}", f"{data['n']:,}")
+        table.add_section()
+    console.print(table)
+    for note in found["notes"]:
+        console.print(f"Note: {note}.", markup=False, highlight=False)
