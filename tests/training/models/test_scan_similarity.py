@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -26,7 +27,8 @@ IMAGES, CAPTIONS, REGIONS, WORDS, DIM = 3, 4, 5, 7, 16
 
 
 def reference(model: Scan, images: Tensor, regions: list[int], words: Tensor, lengths: list[int],
-              normalised: object = None) -> tuple[Tensor, dict[tuple[int, int], Tensor]]:
+              normalised: Callable[[Tensor, str], Tensor] | None = None,
+              ) -> tuple[Tensor, dict[tuple[int, int], Tensor]]:
     """Similarities, and for every (image, caption) weights (queries, keys): the published steps, without padding."""
     config, out, maps = model.config, torch.zeros(len(images), len(words), dtype=images.dtype), {}
     for i, j in itertools.product(range(len(images)), range(len(words))):
@@ -37,8 +39,9 @@ def reference(model: Scan, images: Tensor, regions: list[int], words: Tensor, le
         weights = torch.softmax(scores.T * config.lambda_softmax, dim=1)  # (queries, keys)
         attended = weights @ context
         cosine = (query * attended).sum(1) / (query.norm(dim=1) * attended.norm(dim=1)).clamp(min=1e-8)
-        out[i, j] = {"mean": cosine.mean(), "sum": cosine.sum(), "max": cosine.max(),
-                     "logsumexp": (cosine * config.lambda_lse).exp().sum().log() / config.lambda_lse}[config.aggregation]
+        pooled = {"mean": cosine.mean(), "sum": cosine.sum(), "max": cosine.max(),
+                  "logsumexp": (cosine * config.lambda_lse).exp().sum().log() / config.lambda_lse}
+        out[i, j] = pooled[config.aggregation]
         maps[i, j] = weights
     return out, maps
 
