@@ -1,1 +1,46 @@
-""""""
+"""Datasets' annotations by name. To add one: a file in this folder and a line here.
+
+A module has ``recognises(path) -> bool``, by a look at names and first lines only, and
+``read(path, split=None, holdout=0.2) -> list[Caption]``.
+"""
+
+from __future__ import annotations
+
+import difflib
+from importlib import import_module
+from pathlib import Path
+
+from features.errors import HeedError
+from pipeline.annotations import Caption
+
+DATASETS = {
+    "scenes": "pipeline.datasets.scenes",
+    "coco-captions": "pipeline.datasets.coco_captions",
+}
+"""Name on the command line -> module."""
+
+
+def read_captions(
+    path: str | Path, split: str | None = None, format: str | None = None, holdout: float = 0.2,
+) -> list[Caption]:
+    """Read the captions of one split ("train", "val", "test"; None for all) of a dataset's own published files.
+
+    ``format`` is a name of `DATASETS`; without it the files say what they are. ``holdout`` is the fraction of images
+    kept from training where the dataset itself has no splits. Raises `HeedError` for what is missing or not understood.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise HeedError(f"There are no annotations at {path}: the path does not exist.")
+    if split not in (None, "train", "val", "test"):
+        raise HeedError(f"There is no split {split!r}; a dataset has train, val and test.")
+    if format is not None:
+        if format not in DATASETS:
+            near = difflib.get_close_matches(format, DATASETS, 1)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            raise HeedError(f"There is no dataset format {format!r}; heed reads {', '.join(DATASETS)}.{hint}")
+        return list(import_module(DATASETS[format]).read(path, split, holdout))
+    for module in map(import_module, DATASETS.values()):
+        if module.recognises(path):
+            return list(module.read(path, split, holdout))
+    raise HeedError(f"{path} is none of the annotations heed knows ({', '.join(DATASETS)}): "
+                    "a scenes folder or a COCO captions .json is.")

@@ -1,0 +1,178 @@
+"""A scene as pixels: each object a bevelled, textured tile under one lamp, with a soft shadow.
+
+Every object is drawn on its own patch from its signed distance d in pixels: coverage clip(1/2 - d, 0, 1) smooths the
+edge, d moved away from the lamp gives the shadow, and the slope of a profile over d towards the lamp the light.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from features.errors import HeedError
+from pipeline.scenes.backgrounds import BACKGROUNDS
+from pipeline.scenes.fields import Field, colour, grid, smooth, unit
+from pipeline.scenes.rng import Random
+from pipeline.scenes.shapes import DISTANCE, turn
+from pipeline.scenes.world import Scene, SceneObject
+
+PAINT = {
+    "red": (colour("#dd2e36"), colour("#ffc9bd")),
+    "orange": (colour("#f5871f"), colour("#ffe3b8")),
+    "yellow": (colour("#fad02c"), colour("#c98a00")),
+    "green": (colour("#2f9e54"), colour("#c6efbe")),
+    "blue": (colour("#2a6fdb"), colour("#bfe0ff")),
+    "purple": (colour("#8038b4"), colour("#e3c6fb")),
+    "pink": (colour("#f78fb8"), colour("#fff0f5")),
+    "black": (colour("#33363f"), colour("#b9bec9")),
+}
+"""Colour -> its paint and the paint of the pattern on it, (3, 1, 1) float32."""
+
+# Fractions of the image's side: how far a shadow falls to the right and down, and how far its edge is smeared.
+_FALL, _BLUR = (0.016, 0.026), 0.022
+_DARK = 0.42
+# Width of the bevel as a fraction of an object's radius.
+_BEVEL = 0.34
+
+
+def render(scene: Scene, size: int) -> np.ndarray:
+    """The scene as (size, size, 3) uint8 RGB; the same bytes on every machine. Raises `HeedError` below 32 pixels."""
+    if size < 32:
+        raise HeedError(f"A scene of {size} pixels is too small to see anything in; render at 32 pixels or more.")
+    canvas = BACKGROUNDS[scene.label](Random(scene.seed, scene.index, 2), size)
+    for item in scene.objects:
+        _draw(canvas, item)
+    unit(canvas)
+    canvas *= 255
+    canvas += 0.5
+    picture = np.empty((size, size, 3), np.uint8)
+    for channel, plane in enumerate(canvas.astype(np.uint8)):  # six times faster than one transposed copy
+        picture[:, :, channel] = plane
+    return picture
+
+
+def silhouette(item: SceneObject, size: int) -> Field:
+    """(size, size) float32: how much of each pixel the object covers, whatever is drawn over it."""
+    return _cover(_distance(item, *grid(size), size)[0])
+
+
+def _cover(distance: Field) -> Field:
+    return unit(0.5 - distance)
+
+
+def _distance(item: SceneObject, x: Field, y: Field, size: int) -> tuple[Field, Field, Field]:
+    """Signed distance in pixels at x, y (fractions of the side), and the object's own coordinates there, in radii."""
+    cosine, sine = (part / item.radius for part in turn(item.degrees))
+    x, y = x - item.x, y - item.y
+    own_x, own_y = x * cosine + y * sine, y * cosine - x * sine
+    distance = DISTANCE[item.shape](own_x, own_y)
+    distance *= item.radius * size
+    return distance, own_x, own_y
+
+
+def _draw(canvas: Field, item: SceneObject) -> None:
+    """Paint one object and its shadow over the canvas (3, size, size), in place."""
+    size = canvas.shape[1]
+    right, down = max(1, round(_FALL[0] * size)), max(1, round(_FALL[1] * size))
+    blur, step = _BLUR * size, _light_step(item, size)
+    box = [edge * size for edge in item.box]
+    # The field begins at pixel (x0, y0) and ends before (x3, y3), also outside the image.
+    reach = math.ceil(max(blur, step + 1)) + 1
+    x0, y0 = math.floor(box[0]) - reach - right, math.floor(box[1]) - reach - down
+    x3, y3 = math.ceil(box[2]) + reach + right, math.ceil(box[3]) + reach + down
+    x = (np.arange(x0, x3, dtype=np.float32) + 0.5)[None, :] * (1 / size)
+    y = (np.arange(y0, y3, dtype=np.float32) + 0.5)[:, None] * (1 / size)
+    field, own_x, own_y = _distance(item, x, y, size)
+
+    # The shadow is the field moved by whole pixels.
+    x1, y1, x2, y2 = max(0, x0 + right), max(0, y0 + down), min(size, x3), min(size, y3)
+    shadow = smooth(field[y1 - down - y0:y2 - down - y0, x1 - right - x0:x2 - right - x0], blur, -blur)
+    shadow *= -_DARK
+    shadow += 1
+    canvas[:, y1:y2, x1:x2] *= shadow
+
+    # Only the box of the object itself is left to paint.
+    x1, y1, x2, y2 = max(0, int(box[0])), max(0, int(box[1])), min(size, int(box[2]) + 1), min(size, int(box[3]) + 1)
+    inner = (slice(y1 - y0, y2 - y0), slice(x1 - x0, x2 - x0))
+    patch = canvas[:, y1:y2, x1:x2]
+    cover = _cover(field[inner])
+    light, shine = _light(field, inner, item.radius * size, step)
+    base, accent = PAINT[item.colour]
+    paint = base * (1 + 0.05 * item.tone)
+    if item.texture != "plain":
+        radius = item.radius * size
+        pattern = _PATTERNS[item.texture](own_x[inner] * radius, own_y[inner] * radius, _period(item) * size)
+        paint = (accent - paint) * pattern + paint
+    light *= cover
+    shine *= cover
+    patch *= 1 - cover
+    patch += paint * light
+    patch += shine
+
+
+def _light_step(item: SceneObject, size: int) -> int:
+    """Half the distance in pixels over which the slope towards the lamp is measured: it rounds the ridges."""
+    return max(1, round(item.radius * size * 0.04))
+
+
+def _light(field: Field, inner: tuple[slice, slice], radius: float, step: int) -> tuple[Field, Field]:
+    """Diffuse factor and added shine of the bevel in the part ``inner`` of a distance field in pixels.
+
+    The profile rises as a parabola from the edge to a flat top at the bevel's width; the lamp is up and to the left.
+    """
+    rows, columns = inner
+    wide = field[rows.start - step:rows.stop + step, columns.start - step:columns.stop + step]
+    depth = wide * (1 / (_BEVEL * radius))
+    depth += 1
+    unit(depth)
+    depth *= depth
+    slope = depth[:-2 * step, :-2 * step] - depth[2 * step:, 2 * step:]
+    slope *= _BEVEL * radius / (5.66 * step)  # the profile's slope, 1 at most, along the diagonal
+    light = slope * 0.47
+    light += 1
+    slope *= 2.2
+    slope -= 0.9
+    unit(slope)
+    slope *= slope
+    slope *= 0.4
+    return light, slope
+
+
+def _period(item: SceneObject) -> float:
+    """Period of an object's pattern as a fraction of the image's side: finer on smaller objects, but never too fine."""
+    return 0.027 + 0.19 * item.radius
+
+
+def _away(place: Field, period: float) -> Field:
+    """Distance to the nearest multiple of the period, in the unit of both."""
+    part = place * (1 / period)
+    part -= np.rint(part)
+    np.abs(part, out=part)
+    part *= period
+    return part
+
+
+def _stripes(x: Field, y: Field, period: float) -> Field:
+    """Slanting stripes."""
+    return unit(_away(x * 0.8 + y * 0.6, period) + (0.5 - 0.25 * period))
+
+
+def _dots(x: Field, y: Field, period: float) -> Field:
+    """Dots on a lattice and on the centres of its cells."""
+    pitch = period * 1.3
+    x, y = _away(x, pitch), _away(y, pitch)
+    other_x, other_y = pitch / 2 - x, pitch / 2 - y
+    nearest = np.sqrt(np.minimum(x * x + y * y, other_x * other_x + other_y * other_y))
+    return unit((0.5 + 0.23 * pitch) - nearest)
+
+
+def _checks(x: Field, y: Field, period: float) -> Field:
+    """A chequerboard."""
+    pitch = period * 1.2
+    a = unit(_away(x, pitch) + (0.5 - pitch / 4))
+    b = unit(_away(y, pitch) + (0.5 - pitch / 4))
+    return a + b - 2 * a * b
+
+
+_PATTERNS = {"striped": _stripes, "dotted": _dots, "checked": _checks}
