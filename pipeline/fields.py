@@ -68,7 +68,14 @@ def region_fields(dim: int, attributes: int, dtype: Literal["float16", "float32"
 
 
 def row_from_regions(key: str, regions: Regions, fields: Fields) -> Row:
-    """A store row of one image's regions, features in the store's number type; `HeedError` if they overflow it."""
+    """A store row of one image's regions, features in the store's number type.
+
+    Raises `HeedError` where a feature overflows that type or the arrays are not as wide as the store's fields.
+    """
+    for name in ("features", "attributes"):
+        width = fields[name].inner[0] if name in fields else 0
+        if getattr(regions, name).shape[1] != width:
+            raise HeedError(f"each region has {getattr(regions, name).shape[1]} {name} where the store holds {width}")
     dtype = np.dtype(fields["features"].dtype)
     with np.errstate(over="ignore"):
         features = regions.features.astype(dtype)

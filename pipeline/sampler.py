@@ -26,9 +26,8 @@ def epoch_order(rows: int, seed: int, epoch: int, shuffle: bool = True) -> np.nd
     """The order in which an epoch visits samples 0 … rows - 1; int64 (rows,)."""
     if not shuffle:
         return np.arange(rows)
-    start = hash_integers(np.array([seed], np.int64))
-    start = hash_integers(start ^ hash_integers(np.array([epoch], np.int64)))
     with np.errstate(over="ignore"):
+        start = hash_integers(hash_integers(np.array([seed])) + np.uint64(epoch))
         ranks = hash_integers(start + np.arange(rows, dtype=np.uint64) * _GOLDEN)
     return np.argsort(ranks, kind="stable")
 

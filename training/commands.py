@@ -9,19 +9,21 @@ from typing import Any, Literal
 
 from tyro.conf import Positional
 
+from pipeline.atomic import write_json
+
 
 def train_and_test(task_name: str, config: Any) -> int:
-    """Train a task in its run folder, then write the test split's predictions, its truth and its evaluation there.
+    """Train a task in its run folder, then predict its test split and judge the predictions there; exit status 0.
 
-    ``config`` is one of `training.tasks.TASKS`. Whatever is already there is not done again.
+    ``config`` is of one of `training.tasks.TASKS`. An interrupted run goes on where it stopped; of a finished one
+    nothing is done again.
     """
     from pipeline.store import Store
-    from training import checkpoint
     from training.loop import train
-    from training.run import RunFolder
+    from training.run import Run
 
     fingerprints = {name: Store.open(path).fingerprint() for name, path in config.stores().items()}
-    run = RunFolder.begin(config.out, task_name, config, fingerprints)
+    run = Run.begin(config.out, task_name, config, fingerprints)
     task = config.build()
     parameters = sum(p.numel() for p in task.model.parameters())
     print(f"{config.out}: {task_name}, {parameters / 1e6:.2f} M parameters, {task.steps_per_epoch} batches an epoch.")
@@ -29,12 +31,30 @@ def train_and_test(task_name: str, config: Any) -> int:
         print(f"{len(missing)} captioned images are not in the store and are left out, for example {missing[0]!r}.")
     best = train(task, config.loop, run)
     print("Best validation: " + ", ".join(f"{name} {value:.4g}" for name, value in best.items()))
-    task.model.load_state_dict(checkpoint.load(run.checkpoints / "best.pt", str(config.loop.device))["model"])
-    predictions = run.path / "predictions" / "test.arrow"
-    predictions.parent.mkdir(exist_ok=True)
-    task.predict("test", predictions)
-    config.evaluate("test", predictions)
+    if not (run.path / "evaluation" / "test.json").exists():
+        _load_weights(task, run.checkpoints / "best.pt")
+        found = predict_and_judge(task, config, "test", run.path / "predictions" / "test.arrow")
+        (run.path / "evaluation").mkdir(exist_ok=True)
+        write_json(run.path / "evaluation" / "test.json", found)
     return 0
+
+
+def predict_and_judge(task: Any, config: Any, split: str, out: Path) -> dict[str, Any]:
+    """Write a split's predictions to ``out`` and the truth beside them; give the evaluation of the one by the other."""
+    from evaluation.run_folder import TRUTH_SUFFIX
+    from evaluation.truth import write_truth
+
+    out.parent.mkdir(parents=True, exist_ok=True)
+    task.predict(split, out)
+    write_truth(out.with_name(out.stem + TRUTH_SUFFIX), config.truth(split))
+    return config.judge(split, out)
+
+
+def _load_weights(task: Any, path: Path) -> None:
+    from training import checkpoint
+
+    device = next(task.model.parameters()).device
+    task.model.load_state_dict(checkpoint.load(path, str(device))["model"])
 
 
 @dataclass(frozen=True)
@@ -42,10 +62,27 @@ class Predict:
     """Write the predictions of a trained run for a split, in the task's predictions format."""
 
     # Folder of the run.
-    run: Positional[Path]
+    run_folder: Positional[Path]
     # The file to write.
     out: Path
     # train, val or test.
     split: str = "test"
     # Which weights: the best validated, or the last.
     checkpoint: Literal["best", "last"] = "best"
+
+    def run(self) -> int:
+        """Predict."""
+        from features.errors import HeedError
+        from training.run import from_json
+        from training.tasks import task_config
+
+        path = self.run_folder / "config.json"
+        if not path.exists():
+            raise HeedError(f"{self.run_folder} is no run: it has no config.json.")
+        value = json.loads(path.read_text(encoding="utf-8"))
+        config = from_json(task_config(value.pop("task")), value)
+        task = config.build()
+        _load_weights(task, self.run_folder / "checkpoints" / f"{self.checkpoint}.pt")
+        predict_and_judge(task, config, self.split, self.out)
+        print(f"{self.out}: predictions of {self.run_folder} for split {self.split}.")
+        return 0

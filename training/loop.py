@@ -16,7 +16,7 @@ from features.errors import HeedError
 from pipeline.progress import JobProgress
 from training import checkpoint
 from training.config import LoopConfig
-from training.run import RunFolder
+from training.run import Run
 from training.schedule import learning_rate
 from training.task import Task
 
@@ -37,7 +37,7 @@ def resolve_device(name: str) -> torch.device:
     return device
 
 
-def train(task: Task, config: LoopConfig, run: RunFolder) -> dict[str, float]:
+def train(task: Task, config: LoopConfig, run: Run) -> dict[str, float]:
     """Train ``task`` to the end of ``config.epochs``, or until it stops improving; gives the best validation's figures.
 
     Goes on from the run's last checkpoint where it has one.
@@ -87,7 +87,7 @@ def _step(
         losses.append(float(loss.detach()))
     mean = sum(losses) / len(losses)
     if mean != mean or abs(mean) == float("inf"):
-        raise HeedError(f"The loss is {mean}: training has diverged. Lower --lr, raise --warmup, or clip harder (--clip).")
+        raise HeedError(f"The loss is {mean}: training has diverged. Lower --lr, raise --warmup or clip harder (--clip).")
     for settings in optimiser.param_groups:
         settings["lr"] = rate
     if clip:
@@ -116,7 +116,7 @@ def _bf16(config: LoopConfig, device: torch.device) -> bool:
 class _State:
     """What a checkpoint holds."""
 
-    def __init__(self, task: Task, config: LoopConfig, run: RunFolder) -> None:
+    def __init__(self, task: Task, config: LoopConfig, run: Run) -> None:
         self.task, self.config, self.run = task, config, run
         kind = torch.optim.AdamW if config.optimiser == "adamw" else torch.optim.Adam
         trainable = [p for p in task.model.parameters() if p.requires_grad]
@@ -173,7 +173,7 @@ class _State:
         self.stale, self._losses = state["stale"], state["losses"]
 
 
-def _tensorboard(run: RunFolder, step: int) -> Any:
+def _tensorboard(run: Run, step: int) -> Any:
     from torch.utils.tensorboard import SummaryWriter
 
     return SummaryWriter(str(run.path / "tensorboard"), purge_step=step)

@@ -25,8 +25,8 @@ from pipeline.atomic import atomic_write, write_json
 C = TypeVar("C")
 
 
-class RunFolder:
-    """A run's folder, new or to be gone on with."""
+class Run:
+    """A run's folder as training writes it, new or to be gone on with."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -34,12 +34,12 @@ class RunFolder:
         self.metrics = path / "metrics.jsonl"
 
     @staticmethod
-    def begin(path: Path, task: str, config: Any, fingerprints: dict[str, str]) -> RunFolder:
+    def begin(path: Path, task: str, config: Any, fingerprints: dict[str, str]) -> Run:
         """Create the folder, or check that what is in it is this run: the same options over the same stores.
 
-        Raises `HeedError` naming the options that differ. Where a run is made (``device``) and where it lies may change.
+        Raises `HeedError` naming the options that differ. Where it is made (``device``) and where it lies may change.
         """
-        run = RunFolder(path)
+        run = Run(path)
         resolved = {"task": task, **to_json(config)}
         environment = {"versions": versions(), "fingerprints": fingerprints}
         if (path / "config.json").exists():

@@ -3,8 +3,8 @@
     heed train matching --store STORE --captions SCENES --attention.score general --out RUN
 
 The attention score function is the study's variable (`training.attention.scores`); everything else is SCAN's recipe
-(Lee et al., ECCV 2018): hinge loss with the hardest negatives of a batch, Adam, gradient norm clipped at 2. Captions are
-joined to the store's regions by image key. Light to import: torch comes with `build`.
+(Lee et al., ECCV 2018): hinge loss with the hardest negatives of a batch, Adam, gradient norm clipped at 2. Captions
+are joined to the store's regions by image key. Light to import: torch comes with `build`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from evaluation.predictions import MatchingRow
     from features.text.vocabulary import Vocabulary
     from pipeline.annotations import Caption
-    from pipeline.store import Store
     from pipeline.stream import CaptionBatch
 
 VOCABULARY_FILE = "vocabulary.json"
@@ -70,6 +69,15 @@ class MatchingConfig:
     def stores(self) -> dict[str, Path]:
         """The stores a run reads, whose fingerprints it keeps."""
         return {"store": self.store}
+
+    def judge(self, split: str, predictions: Path) -> dict[str, Any]:
+        """Recall, ranks, and attention against truth where phrases are linked to boxes; printed and given."""
+        from evaluation.matching import evaluate_matching
+        from evaluation.table import print_matching
+
+        found = evaluate_matching(predictions, self.truth(split))
+        print_matching(found)
+        return found
 
     def truth(self, split: str) -> list[Caption]:
         """The captions of a split."""
