@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import zlib
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -62,5 +63,5 @@ def _load(path: Path) -> Any:
         return json.loads(gzip.decompress(data) if path.name.endswith(".gz") else data)
     except OSError as error:
         raise HeedError(f"{path} cannot be read as captions: {error.strerror or error}.") from None
-    except (ValueError, EOFError) as error:
+    except (ValueError, EOFError, zlib.error) as error:
         raise HeedError(f"{path} is not JSON ({error}); COCO captions are a .json or .json.gz file.") from None

@@ -10,7 +10,6 @@ A part of the annotations is written after its images, aside and renamed: a part
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from typing import Any
 from PIL import Image
 
 from features.errors import HeedError
+from pipeline.atomic import atomic_write, write_json
 from pipeline.scenes.draw import render
 from pipeline.scenes.language import captions
 from pipeline.scenes.shapes import SHAPES
@@ -76,11 +76,12 @@ def write_scenes(
         lines = []
         for index in indices:
             of = scene(seed, index)
-            Image.fromarray(render(of, size)).save(out / "images" / f"{index:06d}.png", compress_level=3)
-            lines.append(json.dumps(annotate(of, size)))
+            Image.fromarray(render(of, size)).save(out / "images" / f"{index:06d}.png", compress_level=2)
+            lines.append(json.dumps(annotate(of, size)) + "\n")
             if progress:
                 progress(index + 1, images)
-        _commit(part, "\n".join(lines) + "\n")
+        with atomic_write(part) as file:
+            file.write("".join(lines).encode())
 
 
 def _claim(out: Path, images: int, seed: int, size: int) -> None:
@@ -103,13 +104,4 @@ def _claim(out: Path, images: int, seed: int, size: int) -> None:
         raise HeedError(f"{out} is not empty and holds no scenes: choose another folder.")
     out.mkdir(parents=True, exist_ok=True)
     vocabularies = {"shapes": SHAPES, "colours": COLOURS, "sizes": SIZES, "textures": TEXTURES, "labels": SETTINGS}
-    _commit(header, json.dumps(identity | vocabularies, indent=1) + "\n")
-
-
-def _commit(path: Path, text: str) -> None:
-    aside = path.with_name(path.name + ".part")
-    with aside.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    aside.replace(path)
+    write_json(header, identity | vocabularies)

@@ -15,7 +15,7 @@ from functools import cache
 
 import numpy as np
 
-from pipeline.scenes.fields import Field
+from pipeline.scenes.fields import Field, unit
 
 _ROUNDING = 0.08
 
@@ -27,7 +27,9 @@ def turn(degrees: float) -> tuple[float, float]:
 
 
 def _length(x: Field, y: Field) -> Field:
-    return np.sqrt(x * x + y * y)
+    square = x * x
+    square += y * y
+    return np.sqrt(square, out=square)
 
 
 def _circle(x: Field, y: Field) -> Field:
@@ -62,15 +64,26 @@ def _wedge(tip: float, notch: float, mirrors: tuple[float, ...], wedge: float, x
     x, y = np.abs(x), -y
     for angle in mirrors:  # reflect what lies clockwise of the line at this angle
         cosine, sine = turn(angle)
-        beyond = 2 * np.maximum(x * cosine - y * sine, 0)
-        x, y = x - beyond * cosine, y + beyond * sine
-    x = np.abs(x)
+        beyond = x * cosine
+        beyond -= y * sine
+        np.maximum(beyond, 0, out=beyond)
+        x -= beyond * (2 * cosine)
+        beyond *= 2 * sine
+        y += beyond
+    np.abs(x, out=x)
     cosine, sine = turn(wedge)
     edge_x, edge_y = notch * sine, notch * cosine - tip
-    y = y - tip
-    along = np.clip((x * edge_x + y * edge_y) / (edge_x * edge_x + edge_y * edge_y), 0, 1)
-    distance = _length(x - along * edge_x, y - along * edge_y)
-    return np.where(x * edge_y - y * edge_x > 0, -distance, distance)
+    y -= tip
+    square = edge_x * edge_x + edge_y * edge_y
+    along = x * (edge_x / square)
+    along += y * (edge_y / square)
+    unit(along)
+    inside = x * edge_y > y * edge_x
+    x -= along * edge_x
+    along *= edge_y
+    y -= along
+    distance = _length(x, y)
+    return np.negative(distance, where=inside, out=distance)
 
 
 def _triangle(x: Field, y: Field) -> Field:
@@ -82,7 +95,7 @@ def _star(x: Field, y: Field) -> Field:
     return _wedge(1.0 - _ROUNDING, 0.46, (108.0, 36.0), 36.0, x, y) - _ROUNDING
 
 
-_HEART = 0.66
+_HEART = 0.72
 _HEART_DROP = 0.53
 _TRIANGLE_DROP = -0.12
 
