@@ -41,7 +41,7 @@ def _ring(x: Field, y: Field) -> Field:
 
 
 def _square(x: Field, y: Field) -> Field:
-    core = 0.78 - 0.12
+    core = 0.74 - 0.12
     dx, dy = np.abs(x) - core, np.abs(y) - core
     return _length(np.maximum(dx, 0), np.maximum(dy, 0)) + np.minimum(np.maximum(dx, dy), 0) - 0.12
 
@@ -142,7 +142,7 @@ def _hull(shape: str) -> np.ndarray:
     if shape == "ring":
         return np.array([[0, 0, 0.92]])
     if shape == "square":
-        return np.array([[sx * 0.66, sy * 0.66, 0.12] for sx in (-1, 1) for sy in (-1, 1)])
+        return np.array([[sx * 0.62, sy * 0.62, 0.12] for sx in (-1, 1) for sy in (-1, 1)])
     if shape == "cross":
         arm, half = 0.92 - _ROUNDING, 0.33 - _ROUNDING
         ends = [(sx * arm, sy * half) for sx in (-1, 1) for sy in (-1, 1)]
