@@ -4,7 +4,8 @@
     RUN/environment.json       versions, seed, store fingerprints
     RUN/metrics.jsonl          a line a logged step: {"step", "epoch", "split": "train" | "val", figures...}
     RUN/evaluation/SPLIT.json  what `evaluation.matching.evaluate_matching` gave
-    RUN/predictions/SPLIT.arrow, SPLIT.truth.jsonl   predictions, and the captions they were made from
+    RUN/predictions/SPLIT.arrow        predictions (`evaluation.predictions`)
+    RUN/predictions/SPLIT.truth.jsonl  the captions they were made from (`evaluation.truth`), where kept
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ class RunFolder:
     predictions: dict[str, Path]
     """Split -> predictions file."""
     truth: dict[str, Path]
-    """Split -> truth file (`evaluation.truth`)."""
+    """Split -> truth file (`evaluation.truth`), where the run has kept one."""
 
     @property
     def name(self) -> str:

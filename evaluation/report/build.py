@@ -17,7 +17,9 @@ from evaluation.report import curves, photos, samples, tables, words
 from evaluation.run_folder import RunFolder, read_run
 from evaluation.truth import read_truth
 from features.errors import HeedError
+from pipeline.annotations import Caption
 from pipeline.atomic import atomic_write
+from pipeline.datasets import read_captions
 
 PHOTO, THUMBNAIL = 640, 112
 """Longest sides, in pixels, of the photos on the page."""
@@ -84,11 +86,15 @@ def gather(runs: list[RunFolder], images: Path | None, split: str, count: int) -
     found = Gathered(runs, words.labels(runs), [run.evaluations.get(split) for run in runs])
     judged = []
     for place, run in enumerate(runs):
-        if split not in run.predictions or split not in run.truth:
-            found.notes.append(f"{found.names[place]} has no predictions with their captions for the split {split}, so "
-                               "no samples of it are shown")
+        if split not in run.predictions:
+            found.notes.append(f"{found.names[place]} has no predictions for the split {split}: no samples of it are "
+                               "shown")
             continue
-        truth = read_truth(run.truth[split])
+        truth = _truth(run, split)
+        if truth is None:
+            found.notes.append(f"the captions that {found.names[place]} was judged by are neither in its folder nor "
+                               "where its configuration says: no samples of it are shown")
+            continue
         if found.evaluations[place] is None:
             found.evaluations[place] = evaluate_matching(run.predictions[split], truth)
         judged.append(samples.judge(MatchingPredictions.read(run.predictions[split]), truth))
@@ -110,6 +116,16 @@ def gather(runs: list[RunFolder], images: Path | None, split: str, count: int) -
             if key not in found.photos:
                 found.photos[key] = photos.load_photo(folder, key)
     return found
+
+
+def _truth(run: RunFolder, split: str) -> list[Caption] | None:
+    """Return the captions of a split: those kept in the run's folder, else those its configuration names."""
+    if split in run.truth:
+        return read_truth(run.truth[split])
+    captions, holdout = run.setting("captions"), run.setting("holdout")
+    if not isinstance(captions, str) or not Path(captions).exists():
+        return None
+    return read_captions(captions, split, holdout=0.2 if holdout is None else float(holdout))
 
 
 def _evaluation_notes(found: Gathered) -> list[str]:

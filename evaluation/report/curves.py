@@ -123,7 +123,9 @@ def _chart(split: str, name: str, data: list[tuple[np.ndarray, np.ndarray]], las
 
 def ticks(low: float, high: float, count: int) -> list[float]:
     """Return round numbers, about ``count`` of them, that enclose low to high."""
-    span = (high - low) or abs(high) or 1.0
+    span, size = high - low, max(abs(low), abs(high))
+    if span < 1e-9 * max(size, 1.0):  # flat
+        span = size if size > 1e-9 else 1.0
     raw = span / count
     power = 10.0 ** math.floor(math.log10(raw))
     step = next(power * m for m in (1, 2, 5, 10) if power * m >= raw * 0.999)
