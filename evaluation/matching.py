@@ -51,10 +51,10 @@ def evaluate_matching(
         phrases, unreached = linked_phrases(pairs)
         attention = grounding(phrases, resamples, seed)
         if unreached:
-            notes.append(f"{unreached:,} linked phrases have no token (captions cut short) and are not in the figures "
-                         "on attention")
+            notes.append("linked phrases without a token (captions cut short), not in the figures on attention: "
+                         f"{unreached:,}")
         if len(pairs) < len(known):
-            notes.append(f"{len(known) - len(pairs):,} captions were written without attention")
+            notes.append(f"captions written without attention: {len(known) - len(pairs):,}")
     return {
         "task": "matching", "protocol": protocol, "direction": read.direction,
         "images": len(read.images), "captions": len(ranked),
@@ -71,16 +71,15 @@ def _coverage(read: MatchingPredictions, captions: dict[str, Caption]) -> list[s
     true_images = {caption.key for caption in captions.values()}
     lost = [row for row, name in enumerate(read.captions) if name in captions and read.own[row] not in scored]
     return [
-        *_note(set(captions) - predicted, "captions of the truth have no prediction and are not evaluated"),
-        *_note(predicted - set(captions), "predicted captions are not in the truth and are left out"),
-        *_note(true_images - scored, "images of the truth were not scored: no caption could be matched with them"),
-        *_note(scored - true_images, "scored images have no caption in the truth: they only stand as wrong answers"),
-        *_note({read.captions[row] for row in lost}, "captions have predictions but their own image was not scored: "
-               "they are not ranked"),
+        *_note(set(captions) - predicted, "captions of the truth without a prediction, not evaluated"),
+        *_note(predicted - set(captions), "predicted captions that are not in the truth, left out"),
+        *_note(true_images - scored, "images of the truth that were not scored, so that no caption can find them"),
+        *_note(scored - true_images, "scored images without a caption in the truth, which only stand as wrong answers"),
+        *_note({read.captions[row] for row in lost}, "predicted captions whose own image was not scored, not ranked"),
     ]
 
 
 def _note(names: Iterable[str], what: str) -> list[str]:
     """Return one sentence for a set of names, none for an empty one."""
     found = sorted(names)
-    return [f"{len(found):,} {what} (for example {found[0]!r})"] if found else []
+    return [f"{what}: {len(found):,} (for example {found[0]!r})"] if found else []

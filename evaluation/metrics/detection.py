@@ -1,4 +1,4 @@
-"""Detection: COCO-style mean average precision, by the official pycocotools, from plain arrays.
+"""Detection: COCO-style mean average precision, by the official pycocotools, from plain arrays; and coverage.
 
 Average precision is the mean of the precision at 101 recalls, of one class at one IoU from which a found box counts;
 mAP is its mean over classes and over the IoUs 0.50, 0.55, …, 0.95, mAP@.5 over classes at 0.50 (Lin et al., ECCV 2014;
@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from features.boxes import iou
 from features.errors import HeedError
 
 MOST = 100
@@ -31,6 +32,8 @@ class Boxes:
     """(n,) class ids, the same numbers in truth and found."""
     scores: np.ndarray | None = None
     """(n,) confidences of found boxes; None for true ones."""
+    attributes: np.ndarray | None = None
+    """(n, kinds) attribute ids, where known."""
 
 
 def mean_average_precision(truth: Sequence[Boxes], found: Sequence[Boxes]) -> dict[str, float]:
@@ -65,6 +68,27 @@ def mean_average_precision(truth: Sequence[Boxes], found: Sequence[Boxes]) -> di
         judge.accumulate()
         judge.summarize()
     return {"map": float(judge.stats[0]), "map50": float(judge.stats[1]), "map75": float(judge.stats[2])}
+
+
+def coverage(
+    truth: Sequence[Boxes], found: Sequence[Boxes], overlap: float = 0.5, threshold: float = 0.2
+) -> tuple[float, list[float]]:
+    """The share of true boxes that a found one covers, and of those, how often each attribute is right; all 0..1.
+
+    Covered is a true box where a found one scored at least ``threshold`` has an IoU of at least ``overlap`` with it,
+    whatever its class; attributes are those of the one that covers it best. NaN where there is nothing to count.
+    """
+    hits, right = [], []
+    for true, seen in zip(truth, found, strict=True):
+        assert seen.scores is not None and true.attributes is not None and seen.attributes is not None
+        sure = np.flatnonzero(seen.scores >= threshold)
+        shared = np.concatenate([iou(true.boxes, seen.boxes[sure]), np.zeros((len(true.boxes), 1))], 1)
+        hit = shared.max(1) >= overlap
+        hits.append(hit)
+        right.append(seen.attributes[sure[shared[hit].argmax(1)]] == true.attributes[hit])
+    hit, correct = np.concatenate(hits), np.concatenate(right)
+    nothing = [float("nan")] * correct.shape[1]
+    return float(hit.mean()) if len(hit) else float("nan"), correct.mean(0).tolist() if len(correct) else nothing
 
 
 def _rows(images: Sequence[Boxes]) -> list[dict[str, Any]]:

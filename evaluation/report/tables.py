@@ -89,14 +89,14 @@ def _row(name: str, label: Label, figures: list[Figure | None], marks: dict[str,
         interval = f"{number(f.low)} to {number(f.high)}" if wide else ""
         cells.append(Cell(f"{number(f.value)}{unit}", interval, first, strip))
     return Row(name, label.title, cells, [(place(value), what) for what, value in marks.items()],
-               (number(bottom), number(top)))
+               (f"{bottom:g}", f"{top:g}"))
 
 
 def number(value: float) -> str:
     """Write a figure in as many digits as it deserves."""
     if abs(value) >= 1000:
         return f"{value:,.0f}"
-    if float(value).is_integer():
+    if float(value).is_integer() and (abs(value) < 10 or value == 100):
         return f"{value:.0f}"
     return f"{value:.1f}" if abs(value) >= 9.95 else f"{value:.2f}"
 

@@ -42,6 +42,11 @@ def test_items_of_one_image_do_not_narrow_the_interval():
     assert (once.low, once.high) == pytest.approx((five_times.low, five_times.high))
 
 
+def test_without_resamples_there_is_a_value_and_no_interval():
+    found = figure(mean(resample(4, 0), np.array([1.0, 0, 0, 1]), np.arange(4)), 4, 4)
+    assert found.value == 0.5 and math.isnan(found.low)
+
+
 def test_same_seed_same_interval_other_seed_another():
     values = np.random.default_rng(0).random(50)
     ends = [figure(mean(resample(50, 200, seed), values, np.arange(50)), 50, 50) for seed in (0, 0, 1)]

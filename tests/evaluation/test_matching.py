@@ -39,11 +39,11 @@ def test_everything_left_out_is_said_with_its_count(tmp_path):
     path = write(tmp_path / "p.arrow", predicted[1:], images=5)
     found = evaluate_matching(path, [*truth(), Caption("lost.0", "lost.png", ""), Caption("z", "other.png", "")])
     assert found["notes"] == [
-        "2 captions of the truth have no prediction and are not evaluated (for example '0.0')",
-        "1 predicted captions are not in the truth and are left out (for example 'x.0')",
-        "2 images of the truth were not scored: no caption could be matched with them (for example 'lost.png')",
-        "1 scored images have no caption in the truth: they only stand as wrong answers (for example '4.png')",
-        "1 captions have predictions but their own image was not scored: they are not ranked (for example 'lost.0')",
+        "captions of the truth without a prediction, not evaluated: 2 (for example '0.0')",
+        "predicted captions that are not in the truth, left out: 1 (for example 'x.0')",
+        "images of the truth that were not scored, so that no caption can find them: 2 (for example 'lost.png')",
+        "scored images without a caption in the truth, which only stand as wrong answers: 1 (for example '4.png')",
+        "predicted captions whose own image was not scored, not ranked: 1 (for example 'lost.0')",
     ]
     assert found["captions"] == 7 and found["retrieval"]["t2i_r1"] == {"value": 100, "low": 100, "high": 100, "n": 7}
 

@@ -46,7 +46,7 @@ def test_the_strip_places_intervals_chance_and_the_best():
     assert recall.cells[0].strip == pytest.approx((0.3, 0.4, 0.5)) and recall.marks == [(0.05, "chance")]
     assert [cell.best for cell in recall.cells] == [False, True, False]
     assert [cell.best for cell in rank.cells] == [True, False, False]  # a low rank is good
-    assert (recall.cells[1].value, recall.cells[1].interval, recall.cells[2].value) == ("60 %", "50 to 70", "–")
+    assert (recall.cells[1].value, recall.cells[1].interval, recall.cells[2].value) == ("60.0 %", "50.0 to 70.0", "–")
     same = metric_rows([evaluation(40.0), evaluation(40.0)], "retrieval")[0]
     assert not any(cell.best for cell in same.cells)
 
@@ -71,7 +71,8 @@ def test_words(tmp_path):
 
 
 @pytest.mark.parametrize(("value", "said"), [
-    (0, "0"), (100.0, "100"), (43.21, "43.2"), (8.06, "8.06"), (9.96, "10.0"), (1234.5, "1,234"), (0.5, "0.50")])
+    (0, "0"), (100.0, "100"), (62.0, "62.0"), (2.0, "2"),
+    (43.21, "43.2"), (8.06, "8.06"), (9.96, "10.0"), (1234.5, "1,234"), (0.5, "0.50")])
 def test_numbers(value, said):
     assert number(value) == said
 
