@@ -171,7 +171,6 @@ class Matching:
 
     def _rows(self, scores: np.ndarray, captions: Sequence[Caption]) -> Iterator[MatchingRow]:
         from evaluation.predictions import CaptionAttention, MatchingRow
-        from features.text.words import tokenize
 
         for c, words, word_mask in self._embedded_captions(captions):
             chosen = captions[c : c + len(words)]
@@ -179,11 +178,10 @@ class Matching:
             weights = self.model.attention(images, region_mask, words, word_mask).float().cpu().numpy()
             for number, caption in enumerate(chosen):
                 row = self.store.row(self.store.find(caption.key) or 0)
-                tokens = tokenize(caption.text)
-                spans = np.array([(-1, -1), *((t.start, t.end) for t in tokens), (-1, -1)], np.int32)
+                read = self.vocabulary.encode(caption.text)
+                seen = weights[number, : len(read.tokens), : len(row["boxes"])]
                 attention = CaptionAttention(
-                    ("<start>", *(t.text for t in tokens), "<end>"), spans, row["boxes"],
-                    weights[number, : len(spans), : len(row["boxes"])], row["width"], row["height"],
+                    read.tokens, read.spans, row["boxes"], seen, row["width"], row["height"]
                 )
                 yield MatchingRow(caption.id, caption.key, scores[:, c + number], attention)
 
@@ -209,7 +207,7 @@ class Matching:
     def _tokens(self, captions: Sequence[Caption]) -> tuple[Tensor, Tensor]:
         import torch
 
-        ids = [self.vocabulary.encode(caption.text) for caption in captions]
+        ids = [self.vocabulary.encode(caption.text).ids for caption in captions]
         lengths = [len(one) for one in ids]
         padded = np.zeros((len(ids), max(lengths)), np.int64)
         for row, one in zip(padded, ids, strict=True):

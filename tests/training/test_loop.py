@@ -1,0 +1,150 @@
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+from features.errors import HeedError
+from training.config import LoopConfig
+from training.loop import resolve_device, train
+from training.run import Run
+
+
+class Regression:
+    """Least squares on fixed numbers, with dropout, so that random state matters."""
+
+    monitor = "score"
+    steps_per_epoch = 7
+
+    def __init__(self, stop_at=None):
+        torch.manual_seed(0)
+        self.model = nn.Sequential(nn.Linear(5, 8), nn.Dropout(0.5), nn.Linear(8, 1))
+        self.stop_at, self.taken, self.validations = stop_at, 0, []
+
+    def batches(self, epoch, first):
+        for step in range(first, self.steps_per_epoch):
+            generator = torch.Generator().manual_seed(1000 * epoch + step)
+            yield torch.randn(4, 5, generator=generator)
+
+    def step(self, batch):
+        if self.taken == self.stop_at:
+            raise KeyboardInterrupt
+        self.taken += 1
+        loss = (self.model(batch)[:, 0] - batch.sum(1)).square().mean()
+        return loss, {"size": len(batch)}
+
+    def validate(self):
+        x = torch.linspace(-1, 1, 20).reshape(4, 5)
+        assert not self.model.training
+        return {"score": -float((self.model(x)[:, 0] - x.sum(1)).square().mean())}
+
+
+CONFIG = LoopConfig(epochs=3, lr=0.01, clip=1.0, schedule="cosine", warmup=3, checkpoint_every=2, device="cpu")
+
+
+def run_folder(path, config=CONFIG):
+    return Run.begin(path, "regression", config, {})
+
+
+def weights(run):
+    return torch.load(run.checkpoints / "last.pt", weights_only=True)
+
+
+@pytest.mark.parametrize("stop_at", [5, 9, 16])
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_resumed_weights_equal_uninterrupted_ones_exactly(tmp_path, stop_at, accumulate):
+    config = replace(CONFIG, accumulate=accumulate)
+    whole, cut = run_folder(tmp_path / "whole", config), run_folder(tmp_path / "cut", config)
+    train(Regression(), config, whole)
+    with pytest.raises(KeyboardInterrupt):
+        train(Regression(stop_at), config, cut)
+    resumed = Regression()
+    train(resumed, config, cut)
+    one, other = weights(whole), weights(cut)
+    assert one["step"] == other["step"] == 3 * -(-7 // accumulate)
+    for name in one["model"]:
+        assert torch.equal(one["model"][name], other["model"][name])
+    for state, again in zip(one["optimiser"]["state"].values(), other["optimiser"]["state"].values(), strict=True):
+        assert torch.equal(state["exp_avg_sq"], again["exp_avg_sq"])
+    assert one["best"] == other["best"] and torch.equal(one["random"]["cpu"], other["random"]["cpu"])
+    assert whole.metrics.read_text() == cut.metrics.read_text()
+    assert resumed.taken < 21  # it did not begin again
+
+
+def test_a_finished_run_is_not_trained_again(tmp_path):
+    run = run_folder(tmp_path / "run")
+    first = train(Regression(), CONFIG, run)
+    again = Regression(stop_at=0)
+    assert train(again, CONFIG, run) == first and again.taken == 0
+
+
+def test_logged_lines_behind_the_checkpoint_are_forgotten(tmp_path):
+    run = run_folder(tmp_path / "run")
+    for step in (1, 2, 3):
+        run.log(step=step, split="train", loss=1.0)
+    with run.metrics.open("a") as file:
+        file.write('{"step": 2, "spl')
+    run.forget_after(2)
+    assert [json.loads(line)["step"] for line in run.metrics.read_text().splitlines()] == [1, 2]
+
+
+def test_accumulated_gradients_equal_those_of_one_large_batch(tmp_path):
+    class Plain(Regression):
+        def __init__(self, parts):
+            super().__init__()
+            self.model = nn.Linear(5, 1)
+            nn.init.constant_(self.model.weight, 0.1)
+            nn.init.zeros_(self.model.bias)
+            self.parts, self.steps_per_epoch = parts, 2 * parts
+
+        def batches(self, epoch, first):
+            data = torch.randn(16, 5, generator=torch.Generator().manual_seed(epoch))
+            yield from data.split(8 // self.parts)[first:]
+
+    results = []
+    for parts in (1, 4):
+        config = replace(CONFIG, accumulate=parts)
+        run = run_folder(tmp_path / str(parts), config)
+        train(Plain(parts), config, run)
+        results.append(weights(run)["model"]["weight"])
+    assert torch.allclose(*results, atol=1e-6)
+
+
+def test_early_stopping_and_the_best_checkpoint(tmp_path):
+    class Scripted(Regression):
+        scores = iter([1.0, 3.0, 2.0, 2.5, 9.0])
+
+        def validate(self):
+            return {"score": next(self.scores)}
+
+    config = replace(CONFIG, epochs=5, patience=2)
+    run = run_folder(tmp_path / "run", config)
+    assert train(Scripted(), config, run) == {"score": 3.0}
+    assert weights(run)["step"] == 28
+    best = torch.load(run.checkpoints / "best.pt", weights_only=True)
+    assert best["step"] == 14 and best["figures"] == {"score": 3.0}
+
+
+def test_a_diverged_loss_is_told_in_a_sentence(tmp_path):
+    class Diverging(Regression):
+        def step(self, batch):
+            return self.model(batch).sum() * float("nan"), {}
+
+    with pytest.raises(HeedError, match="diverged"):
+        train(Diverging(), CONFIG, run_folder(tmp_path / "run"))
+
+
+def test_a_monitor_the_validation_does_not_give_is_told(tmp_path):
+    task = Regression()
+    task.monitor = "accuracy"
+    with pytest.raises(HeedError, match="'accuracy'.*score"):
+        train(task, CONFIG, run_folder(tmp_path / "run"))
+
+
+@pytest.mark.parametrize("name", ["gpu", "cuda:9"])
+def test_a_device_that_is_not_there_is_told(name):
+    if name.startswith("cuda") and torch.cuda.is_available():
+        pytest.skip("this machine has a GPU")
+    with pytest.raises(HeedError):
+        resolve_device(name)
