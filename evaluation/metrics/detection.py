@@ -71,24 +71,26 @@ def mean_average_precision(truth: Sequence[Boxes], found: Sequence[Boxes]) -> di
 
 
 def coverage(
-    truth: Sequence[Boxes], found: Sequence[Boxes], overlap: float = 0.5, threshold: float = 0.2
+    truth: Sequence[Boxes], found: Sequence[Boxes], kinds: int, overlap: float = 0.5, threshold: float = 0.2
 ) -> tuple[float, list[float]]:
     """The share of true boxes that a found one covers, and of those, how often each attribute is right; all 0..1.
 
     Covered is a true box where a found one scored at least ``threshold`` has an IoU of at least ``overlap`` with it,
-    whatever its class; attributes are those of the one that covers it best. NaN where there is nothing to count.
+    whatever its class; attributes, of which there are ``kinds``, are those of the one that covers it best. NaN where
+    there is nothing to count.
     """
-    hits, right = [], []
+    hits, right = [], [np.zeros((0, kinds), bool)]
     for true, seen in zip(truth, found, strict=True):
         assert seen.scores is not None and true.attributes is not None and seen.attributes is not None
         sure = np.flatnonzero(seen.scores >= threshold)
         shared = np.concatenate([iou(true.boxes, seen.boxes[sure]), np.zeros((len(true.boxes), 1))], 1)
         hit = shared.max(1) >= overlap
         hits.append(hit)
-        right.append(seen.attributes[sure[shared[hit].argmax(1)]] == true.attributes[hit])
+        if hit.any():
+            right.append(seen.attributes[sure[shared[hit].argmax(1)]] == true.attributes[hit])
     hit, correct = np.concatenate(hits), np.concatenate(right)
-    nothing = [float("nan")] * correct.shape[1]
-    return float(hit.mean()) if len(hit) else float("nan"), correct.mean(0).tolist() if len(correct) else nothing
+    shares = correct.mean(0).tolist() if len(correct) else [float("nan")] * kinds
+    return float(hit.mean()) if len(hit) else float("nan"), shares
 
 
 def _rows(images: Sequence[Boxes]) -> list[dict[str, Any]]:

@@ -1,9 +1,10 @@
 import builtins
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from evaluation.metrics.detection import Boxes, mean_average_precision
+from evaluation.metrics.detection import Boxes, coverage, mean_average_precision
 from features.errors import HeedError
 
 SQUARE = [10.0, 10.0, 20.0, 20.0]
@@ -50,6 +51,20 @@ def test_nothing_found_and_nothing_to_find():
     assert np.isnan(mean_average_precision([image([])], [image([SQUARE], scores=[1.0])])["map"])
     with pytest.raises(HeedError, match="2 images"):
         mean_average_precision([image([]), image([])], [image([])])
+
+
+def test_coverage_counts_sure_boxes_of_any_class_and_their_attributes():
+    far = [[60.0, 60, 70, 70], [80, 80, 90, 90]]
+    truth = [replace(image([SQUARE, *far]), attributes=np.array([[1, 2], [3, 4], [5, 6]])), image([])]
+    truth[1] = replace(truth[1], attributes=np.zeros((0, 2), int))
+    seen = image([SQUARE, [10, 10, 20, 16], far[0], [80, 80, 90, 84]], [7, 7, 7, 7], [0.9, 0.95, 0.1, 0.9])
+    seen = replace(seen, attributes=np.array([[1, 9], [8, 8], [3, 4], [5, 6]]))
+    none = replace(image([], scores=[]), attributes=np.zeros((0, 0), int))
+    # Only the square is covered: the second is found with too low a score, the third with an IoU of 0.4.
+    recall, right = coverage(truth, [seen, none], 2)
+    assert recall == pytest.approx(1 / 3)
+    assert right == [1.0, 0.0]
+    assert np.isnan(coverage([truth[1]], [none], 2)[0])
 
 
 def test_without_pycocotools_the_extra_is_named(monkeypatch):
