@@ -10,6 +10,7 @@ import difflib
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from typing import Any
 
 from features.errors import HeedError
 
@@ -43,18 +44,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     try:
         name, rest = find_command(words)
-        import tyro
-
         module, _, attribute = COMMANDS[name][0].partition(":")
-        command = tyro.cli(getattr(import_module(module), attribute), prog=f"heed {name}", args=rest,
-                           config=(tyro.conf.FlagCreatePairsOff,))
-        return command.run()
+        return parse(name, getattr(import_module(module), attribute), rest).run()
     except HeedError as error:
         print(f"heed: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("\nheed: stopped. What is committed stays; the same command goes on from there.", file=sys.stderr)
         return 130
+
+
+def parse(name: str, command: Any, words: Sequence[str]) -> Any:
+    """Read a command's options from ``words``; a wrong name is told before a missing value is."""
+    import tyro
+
+    config = (tyro.conf.FlagCreatePairsOff,)
+    try:
+        known = set(tyro.extras.get_parser(command, prog=f"heed {name}", config=config)._option_string_actions)
+    except AttributeError:  # this tyro keeps its options elsewhere: it tells wrong names itself, though later
+        known = set()
+    for word in words if known else ():
+        option = word.split("=")[0].replace("_", "-")
+        if word.startswith("--") and option not in known:
+            near = difflib.get_close_matches(option, known, 1)
+            hint = f" Did you mean {near[0]}?" if near else ""
+            raise HeedError(f"heed {name} has no option {option}.{hint} heed {name} --help lists them.")
+    return tyro.cli(command, prog=f"heed {name}", args=list(words), config=config)
 
 
 def find_command(words: Sequence[str]) -> tuple[str, list[str]]:
