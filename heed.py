@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import sys
+import warnings
 from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
@@ -59,10 +60,7 @@ def parse(name: str, command: Any, words: Sequence[str]) -> Any:
     import tyro
 
     config = (tyro.conf.FlagCreatePairsOff,)
-    try:
-        known = set(tyro.extras.get_parser(command, prog=f"heed {name}", config=config)._option_string_actions)
-    except AttributeError:  # this tyro keeps its options elsewhere: it tells wrong names itself, though later
-        known = set()
+    known = set() if {"-h", "--help"} & set(words) else _options(command, config)
     for word in words if known else ():
         option = word.split("=")[0].replace("_", "-")
         if word.startswith("--") and option not in known:
@@ -70,6 +68,17 @@ def parse(name: str, command: Any, words: Sequence[str]) -> Any:
             hint = f" Did you mean {near[0]}?" if near else ""
             raise HeedError(f"heed {name} has no option {option}.{hint} heed {name} --help lists them.")
     return tyro.cli(command, prog=f"heed {name}", args=list(words), config=config)
+
+
+def _options(command: Any, config: tuple) -> set[str]:
+    """The names of a command's options; empty where this tyro does not tell them (it then finds wrong names itself)."""
+    import tyro
+
+    try:
+        with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
+            return set(tyro.extras.get_parser(command, config=config)._option_string_actions)
+    except AttributeError:
+        return set()
 
 
 def find_command(words: Sequence[str]) -> tuple[str, list[str]]:

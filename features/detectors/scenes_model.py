@@ -1,7 +1,7 @@
 """The small Faster R-CNN for scenes: torchvision's detection parts over a light backbone, and attribute heads.
 
-At 160 x 160 pixels: residual stages of stride 4, 8 and 16, a feature pyramid of 48 channels, proposals from all three
-levels, and a box head of 256 numbers, from which shape (the class), box, colour, size and texture are each read by one
+At 160 x 160 pixels: residual stages of stride 4, 8 and 16, a feature pyramid of 48 channels, proposals from the two
+coarser, and a box head of 256 numbers, from which shape (the class), box, colour, size and texture are each read by one
 linear layer. A region's feature is thus linear evidence of all four, and holds nothing of where the region is.
 """
 
@@ -16,6 +16,7 @@ from torch.nn import functional
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
 from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
+from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.roi_heads import RoIHeads, fastrcnn_loss
 from torchvision.models.detection.rpn import RegionProposalNetwork
 from torchvision.models.detection.transform import GeneralizedRCNNTransform
@@ -27,7 +28,7 @@ DIM = 256
 """Length of a region feature."""
 _STAGES = (32, 64, 128)
 _PYRAMID = 48
-_ANCHORS = ((18, 25), (32, 42), (54, 70))  # sides in pixels, by level; scenes' objects measure 15 to 60
+_ANCHORS = ((18, 24, 32), (40, 50, 62))  # sides in pixels at stride 8 and 16; scenes' objects measure 15 to 60
 
 
 class _Residual(nn.Sequential):
@@ -92,6 +93,15 @@ class _ProposalHead(nn.Module):
         return [self.objectness(one) for one in mixed], [self.codes(one) for one in mixed]
 
 
+class _Proposals(RegionProposalNetwork):
+    """Proposals from all maps but the first: stride 8 is fine enough to find an object, stride 4 serves to see it."""
+
+    def forward(self, images: ImageList, features: dict[str, Tensor],
+                targets: list[dict[str, Tensor]] | None = None) -> tuple[list[Tensor], dict[str, Tensor]]:
+        """Boxes of each image, best first, and in training mode losses."""
+        return super().forward(images, {name: one for name, one in features.items() if name != "0"}, targets)
+
+
 class _Heads(RoIHeads):
     """torchvision's RoI heads that also learn attributes: targets carry ``attributes`` (objects, kinds) int64."""
 
@@ -122,10 +132,10 @@ def build(classes: Sequence[str], attributes: Mapping[str, Sequence[str]]) -> Ge
     from 1 and ``attributes`` (n, kinds) int64, and gives a dict of losses.
     """
     anchors = AnchorGenerator(_ANCHORS, ((1.0,),) * len(_ANCHORS))
-    proposals = RegionProposalNetwork(
-        anchors, _ProposalHead(len(_ANCHORS[0])), fg_iou_thresh=0.6, bg_iou_thresh=0.3, batch_size_per_image=128,
-        positive_fraction=0.5, pre_nms_top_n={"training": 200, "testing": 80},
-        post_nms_top_n={"training": 120, "testing": 64}, nms_thresh=0.7,
+    proposals = _Proposals(
+        anchors, _ProposalHead(len(_ANCHORS[0])), fg_iou_thresh=0.55, bg_iou_thresh=0.3, batch_size_per_image=128,
+        positive_fraction=0.5, pre_nms_top_n={"training": 200, "testing": 100},
+        post_nms_top_n={"training": 100, "testing": 64}, nms_thresh=0.7,
     )
     heads = _Heads(
         {kind: len(names) for kind, names in attributes.items()},

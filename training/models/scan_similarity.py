@@ -88,7 +88,7 @@ def all_pairs(keys: Tensor, key_mask: Tensor, queries: Tensor, query_mask: Tenso
     keys (key items, keys, dim), queries (query items, queries, dim), with boolean masks of their first two
     dimensions. What lies under a False is never looked at, be it NaN.
     """
-    if not len(keys) or not len(queries):
+    if not keys.shape[:2].numel() or not queries.shape[:2].numel():
         return keys.new_zeros(len(keys), len(queries))
     keys = keys.masked_fill(~key_mask.unsqueeze(-1), 0)
     queries = queries.masked_fill(~query_mask.unsqueeze(-1), 0)
@@ -97,9 +97,9 @@ def all_pairs(keys: Tensor, key_mask: Tensor, queries: Tensor, query_mask: Tenso
     # A score that is no dot product holds `hidden` numbers for every one of ours: smaller chunks, and none kept for
     # backward.
     budget = CHUNK if folded else CHUNK // 256
-    area = min(128 * keys.shape[1], budget)
+    area = min(128 * keys.shape[1], max(1, budget // queries.shape[1]))
     key_chunks, key_order = _chunks(keys, folded_keys, key_mask, area)
-    query_chunks, query_order = _chunks(queries, folded_queries, query_mask, budget // max(area, 1), scoring.scrambled)
+    query_chunks, query_order = _chunks(queries, folded_queries, query_mask, budget // area, scoring.scrambled)
     rows = []
     for key in key_chunks:
         gram = key.x @ key.x.transpose(1, 2)
