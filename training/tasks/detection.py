@@ -125,7 +125,7 @@ class Detection:
         import torch
 
         losses = self.model(*batch)
-        return torch.stack(list(losses.values())).sum(), {name: float(loss) for name, loss in losses.items()}
+        return torch.stack(list(losses.values())).sum(), {name: loss.item() for name, loss in losses.items()}
 
     def validate(self) -> dict[str, float]:
         """Figures of `evaluation.metrics.detection` on the first validation images."""
