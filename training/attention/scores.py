@@ -5,14 +5,15 @@ scores (..., queries, keys); leading dimensions broadcast, so that heads share o
 (1, m, keys, dim) compares all pairs. The catalogue is that of "Understanding Attention for Vision-and-Language Tasks"
 (Cao et al., COLING 2022), read from its released code; that study writes W on the key "qwk" and W on the query "kwq".
 
-A score that is a dot product at heart also has
+They work in two steps, so that whoever compares all pairs does the work of each vector once:
 
-- ``fold(query, key)``: vectors (query', key') whose plain dot products, passed through ``finish``, are the scores
-  exactly;
-- ``fused_scale``: the number s for which scores are s * (query'.key') up to a term that is the same for every key,
-  which a softmax over keys drops; None where an activation stands between, so that no fused kernel can compute it.
+- ``fold(query, key)`` gives the vectors to be compared (a projection applied, for example);
+- ``finish(dots)`` makes the scores from the plain dot products of folded vectors, where the score is a dot product at
+  heart; the others have ``pair(query, key)`` instead, from folded vectors to scores.
 
-``fold`` gives None for the others. To add a score function: one class, and one line in `SCORES`.
+``fused_scale`` is the number s for which scores are s times those dot products, up to a term that is the same for every
+key and so dropped by a softmax over keys; None where no fused kernel can compute the score. To add a score function:
+one class, and one line in `SCORES`.
 """
 
 from __future__ import annotations
@@ -210,14 +211,17 @@ class Additive(nn.Module):
         for layer in (self.query, self.key, self.combine):
             initialise(layer, config)
 
-    def fold(self, query: Tensor, key: Tensor) -> None:
-        """None: it is no dot product."""
-        return
+    def fold(self, query: Tensor, key: Tensor) -> Folded:
+        """W q and U k."""
+        return self.query(query), self.key(key)
+
+    def pair(self, query: Tensor, key: Tensor) -> Tensor:
+        """Scores (..., queries, keys) of folded vectors."""
+        return self.combine(torch.tanh(query.unsqueeze(-2) + key.unsqueeze(-3))).squeeze(-1)
 
     def forward(self, query: Tensor, key: Tensor) -> Tensor:
         """Scores (..., queries, keys)."""
-        pairs = self.query(query).unsqueeze(-2) + self.key(key).unsqueeze(-3)  # (..., queries, keys, hidden)
-        return self.combine(torch.tanh(pairs)).squeeze(-1)
+        return self.pair(*self.fold(query, key))
 
 
 class Concat(nn.Module):
@@ -238,16 +242,18 @@ class Concat(nn.Module):
         for layer in (self.project, self.combine):
             initialise(layer, config)
 
-    def fold(self, query: Tensor, key: Tensor) -> None:
-        """None: it is no dot product."""
-        return
+    def fold(self, query: Tensor, key: Tensor) -> Folded:
+        """Each projected by its half of W, so that [q; k] is never laid out for every pair."""
+        of_query, of_key = self.project.weight.chunk(2, dim=1)
+        return F.linear(query, of_query), F.linear(key, of_key)
+
+    def pair(self, query: Tensor, key: Tensor) -> Tensor:
+        """Scores (..., queries, keys) of folded vectors."""
+        return self.combine(torch.tanh(query.unsqueeze(-2) + key.unsqueeze(-3))).squeeze(-1)
 
     def forward(self, query: Tensor, key: Tensor) -> Tensor:
         """Scores (..., queries, keys)."""
-        # Each half is projected before pairing, so that [q; k] is never laid out for every pair.
-        of_query, of_key = self.project.weight.chunk(2, dim=1)
-        pairs = F.linear(query, of_query).unsqueeze(-2) + F.linear(key, of_key).unsqueeze(-3)
-        return self.combine(torch.tanh(pairs)).squeeze(-1)
+        return self.pair(*self.fold(query, key))
 
 
 SCORES: dict[str, type[nn.Module]] = {

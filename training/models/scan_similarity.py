@@ -92,11 +92,9 @@ def all_pairs(keys: Tensor, key_mask: Tensor, queries: Tensor, query_mask: Tenso
         return keys.new_zeros(len(keys), len(queries))
     keys = keys.masked_fill(~key_mask.unsqueeze(-1), 0)
     queries = queries.masked_fill(~query_mask.unsqueeze(-1), 0)
-    folded = scoring.score.fold(queries, keys)
-    folded_queries, folded_keys = folded or (None, None)
-    # A score that is no dot product holds `hidden` numbers for every one of ours: smaller chunks, and none kept for
-    # backward.
-    budget = CHUNK if folded else CHUNK // 256
+    folded_queries, folded_keys = scoring.score.fold(queries, keys)
+    # A score that is no dot product lays out a vector for every pair, where others have one number.
+    budget = CHUNK if hasattr(scoring.score, "finish") else max(1, CHUNK // folded_keys.shape[-1])
     area = min(128 * keys.shape[1], max(1, budget // queries.shape[1]))
     key_chunks, key_order = _chunks(keys, folded_keys, key_mask, area)
     query_chunks, query_order = _chunks(queries, folded_queries, query_mask, budget // area, scoring.scrambled)
@@ -112,11 +110,11 @@ class _Chunk:
     """Some items, cut to the longest of them; ``folded`` may be x itself, ``mask`` is None where all is real."""
 
     x: Tensor
-    folded: Tensor | None
+    folded: Tensor
     mask: Tensor | None
 
 
-def _chunks(x: Tensor, folded: Tensor | None, mask: Tensor, size: int,
+def _chunks(x: Tensor, folded: Tensor, mask: Tensor, size: int,
             same_length: bool = False) -> tuple[list[_Chunk], Tensor]:
     """Cut items into chunks of about ``size`` vectors, shortest items first, and give the order in which they come.
 
@@ -135,15 +133,14 @@ def _chunks(x: Tensor, folded: Tensor | None, mask: Tensor, size: int,
     stops = [*starts[1:], len(lengths)]
     sizes = [stop - start for start, stop in zip(starts, stops, strict=True)]
     xs = x[order].split(sizes)  # by split, not by slices: the gradient of a slice is as large as the whole
-    foldeds = [None] * len(sizes) if folded is None else xs if folded is x else folded[order].split(sizes)
+    foldeds = xs if folded is x else folded[order].split(sizes)
     masks = mask[order].split(sizes)
     chunks = []
     for i, (start, stop) in enumerate(zip(starts, stops, strict=True)):
         width = max(lengths[stop - 1], 1)
         whole = all(full[start:stop]) and lengths[start] == width
-        part, folded_part = xs[i][:, :width], foldeds[i]
-        if folded_part is not None:
-            folded_part = part if folded is x else folded_part[:, :width]
+        part = xs[i][:, :width]
+        folded_part = part if folded is x else foldeds[i][:, :width]
         chunks.append(_Chunk(part, folded_part, None if whole else masks[i][:, :width]))
     return chunks, order
 
@@ -152,8 +149,8 @@ def _block(key: _Chunk, gram: Tensor, query: _Chunk, scoring: Scoring) -> Tensor
     """Similarities (key items, query items) of one chunk with another."""
     shape = (*key.x.shape[:2], query.x.shape[1], query.x.shape[0])  # (key items, keys, queries, query items)
     dots = _dots(key.x, query.x).view(shape)
-    if key.folded is None or query.folded is None:
-        scores = _pairwise(scoring.score, key.x, query.x).view(shape)
+    if not hasattr(scoring.score, "finish"):
+        scores = _pairwise(scoring.score, key.folded, query.folded).view(shape)
     elif key.folded is key.x and query.folded is query.x:
         scores = scoring.score.finish(dots)
     else:
@@ -179,10 +176,11 @@ def _dots(keys: Tensor, queries: Tensor) -> Tensor:
 
 
 def _pairwise(score: nn.Module, keys: Tensor, queries: Tensor) -> Tensor:
-    """Scores of all pairs by the score's own forward, in `_dots`' layout; recomputed in backward rather than kept."""
+    """Scores of all pairs of folded vectors, in `_dots`' layout; recomputed in backward rather than kept for it."""
     flat = queries.transpose(0, 1).flatten(0, 1)
-    scores = checkpoint(score, flat, keys, use_reentrant=False) if torch.is_grad_enabled() else score(flat, keys)
-    return scores.transpose(1, 2)
+    if torch.is_grad_enabled():
+        return checkpoint(score.pair, flat, keys, use_reentrant=False).transpose(1, 2)
+    return score.pair(flat, keys).transpose(1, 2)
 
 
 def scramble(scores: Tensor, how: str) -> Tensor:
