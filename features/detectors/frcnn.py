@@ -31,17 +31,13 @@ from torchvision.models.detection.image_list import ImageList
 
 from features.boxes import check_given, clip
 from features.detectors.detector import DetectorOptions
+from features.devices import resolve_device
 from features.regions import Regions
 from features.selection import choose, surviving
 
 STRIDE = 32
 """Images are padded on the right and below to multiples of this, torchvision's size_divisible."""
 _THINNEST = 1e-2  # pixels; a regressed box thinner than this is nothing (torchvision's roi_heads drop it too)
-
-
-def resolve_device(name: str) -> torch.device:
-    """The device that a ``device`` option means: auto is cuda where there is one."""
-    return torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
 
 
 class FasterRCNNDetector:

@@ -107,3 +107,22 @@ def test_the_limit_is_checked_on_the_header_before_decoding():
 def test_pixels_without_a_range_are_refused():
     with pytest.raises(HeedError, match="32-bit"):
         decode_image(saved(Image.fromarray(np.ones((2, 2), np.float32)), "TIFF"))
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "TIFF", "WEBP", "BMP"])
+@pytest.mark.filterwarnings("ignore")
+def test_damage_of_any_kind_gives_pixels_or_a_sentence(kind):
+    """Bytes overwritten or cut off anywhere: never another exception than `HeedError`."""
+    rng = np.random.default_rng(3)
+    whole = saved(Image.fromarray(rng.integers(0, 256, (24, 24, 3), dtype=np.uint8)), kind)
+    for _ in range(120):
+        data = bytearray(whole)
+        for place in rng.integers(0, min(len(data), 200), 3):
+            data[place] = rng.integers(256)
+        data = data[:len(data) - int(rng.integers(0, 2) * rng.integers(0, len(data)))]
+        try:
+            pixels = decode_image(bytes(data), max_pixels=10_000)
+        except HeedError:
+            continue
+        assert pixels.dtype == np.uint8
+        assert pixels.shape[2] == 3
