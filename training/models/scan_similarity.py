@@ -15,6 +15,7 @@ over an outer axis, and query items (captions in t2i) lie innermost, which is wh
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -93,15 +94,18 @@ def all_pairs(keys: Tensor, key_mask: Tensor, queries: Tensor, query_mask: Tenso
     keys = keys.masked_fill(~key_mask.unsqueeze(-1), 0)
     queries = queries.masked_fill(~query_mask.unsqueeze(-1), 0)
     folded_queries, folded_keys = scoring.score.fold(queries, keys)
-    # A score that is no dot product lays out a vector for every pair, where others have one number.
-    budget = CHUNK if hasattr(scoring.score, "finish") else max(1, CHUNK // folded_keys.shape[-1])
+    # A score that is no dot product lays out a vector for every pair, where others have one number: its chunks are
+    # smaller, and what they lay out is computed again in the backward pass rather than kept for it.
+    product = hasattr(scoring.score, "finish")
+    budget = CHUNK if product else max(1, CHUNK // folded_keys.shape[-1])
+    block = _block if product or not torch.is_grad_enabled() else partial(checkpoint, _block, use_reentrant=False)
     area = min(128 * keys.shape[1], max(1, budget // queries.shape[1]))
     key_chunks, key_order = _chunks(keys, folded_keys, key_mask, area)
     query_chunks, query_order = _chunks(queries, folded_queries, query_mask, budget // area, scoring.scrambled)
     rows = []
     for key in key_chunks:
         gram = key.x @ key.x.transpose(1, 2)
-        rows.append(torch.cat([_block(key, gram, query, scoring) for query in query_chunks], dim=1))
+        rows.append(torch.cat([block(key, gram, query, scoring) for query in query_chunks], dim=1))
     return torch.cat(rows)[key_order.argsort()][:, query_order.argsort()]
 
 
@@ -176,11 +180,8 @@ def _dots(keys: Tensor, queries: Tensor) -> Tensor:
 
 
 def _pairwise(score: nn.Module, keys: Tensor, queries: Tensor) -> Tensor:
-    """Scores of all pairs of folded vectors, in `_dots`' layout; recomputed in backward rather than kept for it."""
-    flat = queries.transpose(0, 1).flatten(0, 1)
-    if torch.is_grad_enabled():
-        return checkpoint(score.pair, flat, keys, use_reentrant=False).transpose(1, 2)
-    return score.pair(flat, keys).transpose(1, 2)
+    """Scores of all pairs of folded vectors, in `_dots`' layout."""
+    return score.pair(queries.transpose(0, 1).flatten(0, 1), keys).transpose(1, 2)
 
 
 def scramble(scores: Tensor, how: str) -> Tensor:
