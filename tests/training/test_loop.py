@@ -138,7 +138,7 @@ def test_a_diverged_loss_is_told_in_a_sentence(tmp_path):
 def test_a_monitor_the_validation_does_not_give_is_told(tmp_path):
     task = Regression()
     task.monitor = "accuracy"
-    with pytest.raises(HeedError, match="'accuracy'.*score"):
+    with pytest.raises(HeedError, match=r"'accuracy'.*score"):
         train(task, CONFIG, run_folder(tmp_path / "run"))
 
 

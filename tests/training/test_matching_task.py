@@ -10,13 +10,13 @@ from evaluation.predictions import MatchingPredictions
 from features.errors import HeedError
 from heed import main
 from pipeline.datasets import read_captions
+from tests.training.truth_store import truth_store
 from training.attention.config import AttentionConfig
 from training.config import LoopConfig
 from training.loop import train
 from training.models.scan_config import ScanConfig
 from training.run import Run
 from training.tasks.matching import MatchingConfig
-from tests.training.truth_store import truth_store
 
 
 @pytest.fixture(scope="module")
@@ -68,8 +68,8 @@ def test_the_whole_command_learns_predicts_and_judges(data, tmp_path, capsys):
     store, scenes = data
     out = tmp_path / "run"
     words = ["train", "matching", "--store", str(store), "--captions", str(scenes), "--out", str(out), "--epochs", "8",
-             "--lr", "2e-2", "--batch-size", "16", "--model.embed-dim", "32", "--model.word-dim", "16", "--min-count", "1",
-             "--device", "cpu"]
+             "--lr", "2e-2", "--batch-size", "16", "--model.embed-dim", "32", "--model.word-dim", "16",
+             "--min-count", "1", "--device", "cpu"]
     assert main(words) == 0
     found = json.loads((out / "evaluation" / "test.json").read_text())
     assert found["captions"] == 30 and found["images"] == 6

@@ -26,7 +26,7 @@ def test_a_config_survives_its_json_form():
 
 def test_an_option_of_another_version_is_told_with_the_nearest():
     value = {**to_json(Config()), "sise": 4}
-    with pytest.raises(HeedError, match="'sise'.*size"):
+    with pytest.raises(HeedError, match=r"'sise'.*size"):
         from_json(Config, value)
 
 

@@ -18,12 +18,12 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from features.errors import HeedError
 from training.attention.attend import attend
 from training.attention.config import AttentionConfig
 from training.attention.scores import build_score
+from training.models.recurrent import RaggedGRU
 from training.models.scan_config import ScanConfig
 from training.models.scan_similarity import EPS, Scoring, all_pairs, normalise, scramble
 
@@ -53,13 +53,12 @@ class TextEncoder(nn.Module):
         super().__init__()
         self.embed = nn.Embedding(vocab_size, word_dim)
         nn.init.uniform_(self.embed.weight, -0.1, 0.1)
-        self.rnn = nn.GRU(word_dim, dim, batch_first=True, bidirectional=bidirectional)
+        self.rnn = RaggedGRU(word_dim, dim, bidirectional)
         self.norm = norm
 
     def forward(self, tokens: Tensor, lengths: Tensor) -> Tensor:
         """Tokens (batch, words) int64, lengths (batch,) of at least 1, to (batch, words, dim); zero beyond a length."""
-        packed = pack_padded_sequence(self.embed(tokens), lengths.cpu(), batch_first=True, enforce_sorted=False)
-        states, _ = pad_packed_sequence(self.rnn(packed)[0], batch_first=True, total_length=tokens.shape[1])
+        states = self.rnn(self.embed(tokens), lengths)
         if self.rnn.bidirectional:
             forwards, backwards = states.chunk(2, dim=-1)
             states = (forwards + backwards) / 2
