@@ -10,6 +10,7 @@ import numpy as np
 
 from features.errors import HeedError
 from features.regions import Regions
+from pipeline.clips import Clips, Tokens
 
 Dtype = Literal["float16", "float32", "int8", "uint8", "int32", "int64", "string", "bytes"]
 
@@ -67,6 +68,22 @@ def region_fields(dim: int, attributes: int, dtype: Literal["float16", "float32"
     return fields
 
 
+def clip_fields(dim: int, dtype: Literal["float16", "float32"] = "float16") -> Fields:
+    """Fields of a store of kind ``clips``: see `pipeline.clips.Clips` for what each holds."""
+    return {
+        "key": Field("string"),
+        "duration": Field("float32"),
+        "spans": Field("float32", (None, 2)),
+        "features": Field(dtype, (None, dim)),
+    }
+
+
+def token_fields(dim: int, pooled: int, dtype: Literal["float16", "float32"] = "float16") -> Fields:
+    """Fields of a store of kind ``tokens``; ``pooled`` is the length of the whole text's vector, 0 for none."""
+    fields = {"key": Field("string"), "features": Field(dtype, (None, dim))}
+    return {**fields, "pooled": Field("float32", (pooled,))} if pooled else fields
+
+
 def row_from_regions(key: str, regions: Regions, fields: Fields) -> Row:
     """A store row of one image's regions, features in the store's number type.
 
@@ -76,14 +93,36 @@ def row_from_regions(key: str, regions: Regions, fields: Fields) -> Row:
         width = fields[name].inner[0] if name in fields else 0
         if getattr(regions, name).shape[1] != width:
             raise HeedError(f"each region has {getattr(regions, name).shape[1]} {name} where the store holds {width}")
-    dtype = np.dtype(fields["features"].dtype)
-    with np.errstate(over="ignore"):
-        features = regions.features.astype(dtype)
-    if not np.isfinite(features).all():
-        raise HeedError(f"a feature is too large for {dtype} (largest {np.abs(regions.features).max():.3g}); "
-                        "store them with --dtype float32")
+    features = _stored(regions.features, fields["features"])
     row: Row = {name: getattr(regions, name) for name in fields if name not in ("key", "features")}
     return {**row, "key": key, "features": features}
+
+
+def row_from_clips(key: str, clips: Clips, fields: Fields) -> Row:
+    """A store row of one video's or sound's clips; raises like `row_from_regions`."""
+    return {"key": key, "duration": float(clips.duration), "spans": clips.spans.astype(np.float32),
+            "features": _stored(clips.features, fields["features"])}
+
+
+def row_from_tokens(key: str, tokens: Tokens, fields: Fields) -> Row:
+    """A store row of one text's tokens; raises like `row_from_regions`."""
+    row: Row = {"key": key, "features": _stored(tokens.features, fields["features"])}
+    pooled = fields["pooled"].shape if "pooled" in fields else None
+    if pooled != (None if tokens.pooled is None else tokens.pooled.shape):
+        raise HeedError(f"the pooled feature does not have the shape {pooled} that the store holds")
+    return row if tokens.pooled is None else {**row, "pooled": tokens.pooled.astype(np.float32)}
+
+
+def _stored(features: np.ndarray, field: Field) -> np.ndarray:
+    """Features in the store's number type; `HeedError` where one overflows it or they are not as wide."""
+    if features.shape[1] != field.inner[0]:
+        raise HeedError(f"each feature has {features.shape[1]} numbers where the store holds {field.inner[0]}")
+    with np.errstate(over="ignore"):
+        stored = features.astype(field.dtype)
+    if not np.isfinite(stored).all():
+        raise HeedError(f"a feature is too large for {field.dtype} (largest {np.abs(features).max():.3g}); "
+                        "store them with --dtype float32")
+    return stored
 
 
 def regions_from_row(row: Row) -> Regions:
