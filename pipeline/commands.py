@@ -44,8 +44,8 @@ class JobOptions:
     format: Literal["arrow", "webdataset"] = "arrow"
     # Number type of stored features; float16 halves the size at a relative error of 2e-4.
     dtype: Literal["float16", "float32"] = "float16"
-    # Inputs a shard.
-    shard_rows: int = 512
+    # Inputs a shard; 0 takes 32 to 512, the more the larger the source.
+    shard_rows: int = 0
     # Workers; 0 takes one for each GPU, or else each CPU core.
     actors: int = 0
     # A Ray cluster to run on (host:port, or auto); it must share this file system. Empty: this machine.
@@ -105,8 +105,8 @@ class Import:
     store: Positional[Path]
     # Number type of stored features.
     dtype: Literal["float16", "float32"] = "float16"
-    # Entries a shard.
-    shard_rows: int = 512
+    # Entries a shard; 0 takes 32 to 512, the more the larger the file.
+    shard_rows: int = 0
 
     def run(self) -> int:
         """Import."""

@@ -23,8 +23,10 @@ from pipeline.store import Store
 from pipeline.worker import ASIDE, ReaderSpec, ShardTask, ShardWorker
 
 LOCK = ".lock"
-DEFAULT_SHARD_ROWS = 512
-"""A killed run loses the shards in flight, so they are kept short: 512 images are 75 MB at 36 x 2048 float16."""
+MIN_SHARD_ROWS, MAX_SHARD_ROWS = 32, 512
+"""Short shards, as a killed run loses those in flight: 512 images are 75 MB at 36 x 2048 float16."""
+SHARDS = 16
+"""Shards a small source is cut into, so that all workers have some."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,7 @@ def run_job(
     reader = spec.open() if inline else spec.open_to_plan()
     uri = source.uri if "://" in source.uri else str(Path(source.uri).absolute())
     listed = {"uri": uri, "inputs": len(source.items), "digest": source.digest()}
-    identity = Identity(reader.kind, format, reader.fields, reader.describe(), listed, shard_rows or DEFAULT_SHARD_ROWS)
+    identity = Identity(reader.kind, format, reader.fields, reader.describe(), listed, shard_rows or default_shard_rows(len(source.items)))
     with _locked(store, identity):
         tasks, records = _plan(store, identity, source, retry_failed)
         lost: list[str] = []
@@ -122,6 +124,11 @@ def _run_inline(
         records[task.number] = worker.run(task)
         finished += len(task.items)
         progress.update(finished)
+
+
+def default_shard_rows(inputs: int) -> int:
+    """Inputs a shard: a function of their number alone, as the plan must not depend on who carries it out."""
+    return min(MAX_SHARD_ROWS, max(MIN_SHARD_ROWS, -(-inputs // SHARDS)))
 
 
 @contextmanager

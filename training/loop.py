@@ -87,7 +87,7 @@ def _step(
         losses.append(float(loss.detach()))
     mean = sum(losses) / len(losses)
     if mean != mean or abs(mean) == float("inf"):
-        raise HeedError(f"The loss is {mean}: training has diverged. Lower --lr, raise --warmup or clip harder (--clip).")
+        raise HeedError(f"The loss is {mean}: training has diverged. Lower --lr or --clip, or raise --warmup.")
     for settings in optimiser.param_groups:
         settings["lr"] = rate
     if clip:

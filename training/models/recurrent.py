@@ -1,8 +1,8 @@
 """A GRU over sequences of different lengths whose backward pass is not quadratic in their length on a CPU.
 
 torch's packed GRU takes each step's input as a slice of the whole, and the gradient of a slice is a zero tensor of the
-whole's size, once a step. Here the input projections of all steps and both directions are one matrix product, split once;
-the recurrence runs both directions side by side. On two threads training a caption encoder takes a third less time.
+whole's size, once a step. Here the input projections of all steps and both directions are one matrix product, split
+once, and the recurrence runs both directions side by side.
 """
 
 from __future__ import annotations
