@@ -1,7 +1,10 @@
 """Somebody else's feature files, by name. To add a format: a file in this folder and a line here.
 
-A format's module has ``items(path) -> Iterator[Item]``, which lists the file's entries without reading them whole, and
-``read(item) -> Regions``, which reads one of them or raises `HeedError` with the reason it cannot be read.
+A format's module has ``items(path) -> Iterable[Item]``, which lists the file's entries without reading them whole, and
+``read(item) -> Regions | Clips | Tokens``, which reads one of them or raises `HeedError` with the reason it cannot be
+read. What `read` gives for the first entry decides the kind of store. Where heed writes the format too, it has
+``write(rows, fields, path)``, which makes the file or folder ``path`` (and files beside it, where the format has them)
+from rows of the kinds that ``KINDS`` names, or of regions. ``NOTE`` says what a store made from it should tell.
 """
 
 from __future__ import annotations
@@ -15,6 +18,10 @@ from features.errors import HeedError
 EXCHANGE = {
     "butd-tsv": "pipeline.exchange.butd_tsv",
     "lxmert-tsv": "pipeline.exchange.lxmert_tsv",
+    "volta-tsv": "pipeline.exchange.volta_tsv",
+    "uniter-npz": "pipeline.exchange.uniter_npz",
+    "uniter-lmdb": "pipeline.exchange.uniter_lmdb",
+    "vilbert-lmdb": "pipeline.exchange.vilbert_lmdb",
 }
 
 

@@ -6,10 +6,13 @@ has no class ids: they come back as -1. Width comes before height, unlike in LXM
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Iterable
+from pathlib import Path
 
 from features.regions import Regions
-from pipeline.exchange.tsv import array, columns, integer, lines
+from pipeline.exchange.arrays import regions
+from pipeline.exchange.tsv import array, columns, encode, integer, lines, write_lines
+from pipeline.fields import Fields, Row
 from pipeline.sources import Item, read_bytes
 
 COLUMNS = ("image_id", "image_w", "image_h", "num_boxes", "boxes", "features")
@@ -21,10 +24,13 @@ def read(item: Item) -> Regions:
     """One line's regions; `HeedError` with the reason where it cannot be read."""
     row = columns(read_bytes(item), COLUMNS)
     n = integer(row["num_boxes"], "num_boxes")
-    return Regions(
-        boxes=array(row["boxes"], "<f4", n, "boxes", 4),
-        features=array(row["features"], "<f4", n, "features"),
-        classes=np.full(n, -1, np.int32), class_scores=np.zeros(n, np.float32),
-        attributes=np.zeros((n, 0), np.int32), attribute_scores=np.zeros((n, 0), np.float32),
-        width=integer(row["image_w"], "image_w"), height=integer(row["image_h"], "image_h"),
-    )
+    return regions(array(row["boxes"], "<f4", n, "boxes", 4), array(row["features"], "<f4", n, "features"),
+                   integer(row["image_w"], "image_w"), integer(row["image_h"], "image_h"))
+
+
+def write(rows: Iterable[Row], fields: Fields, path: Path) -> None:
+    """Write the file ``path``."""
+    write_lines(rows, path, lambda row: [
+        row["key"], str(row["width"]), str(row["height"]), str(len(row["boxes"])),
+        encode(row["boxes"], "<f4"), encode(row["features"], "<f4"),
+    ])

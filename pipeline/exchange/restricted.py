@@ -95,6 +95,11 @@ def plain_dtype(name: str) -> np.dtype:
     return dtype
 
 
+def plain_array(data: bytes, dtype: np.dtype, shape: tuple[int, ...]) -> np.ndarray:
+    """The bytes as an array without a copy; `HeedError` where they are fewer than the shape needs."""
+    return _array(data, dtype, shape, False)
+
+
 def _dtype(name: str) -> np.dtype:
     try:
         dtype = np.dtype(name) if _DTYPE.fullmatch(name) else None

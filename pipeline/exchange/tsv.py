@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 
 from features.errors import HeedError
+from pipeline.exchange.arrays import sized
+from pipeline.fields import Row
 from pipeline.sources import Item
 
 MAX_LINE = 64 << 20
@@ -54,6 +56,21 @@ def array(text: bytes, dtype: str, count: int, name: str, width: int | None = No
         each = f"{width} {dtype}" if width else f"a whole number of {dtype}"
         raise HeedError(f"{name} holds {len(data)} bytes, which is not {each} for each of {count} boxes")
     return np.frombuffer(data, dtype).reshape(count, numbers // count if count else width or 0)
+
+
+def encode(values: np.ndarray, dtype: str) -> str:
+    """Base64 of the numbers, as every published reader decodes them."""
+    return base64.b64encode(np.ascontiguousarray(values, dtype).tobytes()).decode("ascii")
+
+
+def write_lines(rows: Iterable[Row], path: Path, line: Callable[[Row], list[str]]) -> None:
+    """Write one line a row, with the columns that ``line`` gives."""
+    with path.open("w", encoding="utf-8", newline="\n") as file:
+        for row in rows:
+            sized(row)
+            if any(mark in row["key"] for mark in '\t\r\n"'):
+                raise HeedError(f"The key {row['key']!r} cannot stand in a tab-separated file.")
+            file.write("\t".join(line(row)) + "\n")
 
 
 def integer(text: bytes, name: str) -> int:
