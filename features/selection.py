@@ -32,14 +32,17 @@ def surviving(boxes: Tensor, scores: Tensor, images: Tensor, overlap: float) -> 
     a box that survives in no class has confidence 0 and its most probable class.
     """
     import torch
-    from torchvision.ops import batched_nms
+    from torchvision.ops import nms
 
     enters = scores >= ENTRY_FLOOR
     enters.scatter_(1, scores.argmax(1, keepdim=True), True)
     box, kind = enters.nonzero(as_tuple=True)
-    # batched_nms moves every group to a place of its own, far from zero: in float32 an image's boxes would be
-    # rounded, and differently so at another place in the batch.
-    kept = batched_nms(boxes[box].double(), scores[box, kind].double(), images[box] * scores.shape[1] + kind, overlap)
+    # Each image and class gets a place of its own, so that one suppression does them all: what batched_nms does, but it
+    # loops over groups from a thousand boxes on, and does it in float32, where boxes far from
+    # zero are rounded, and differently so at another place in the batch.
+    group = images[box] * scores.shape[1] + kind
+    placed = boxes[box].double() + (group * (boxes.max() + 1 if len(boxes) else 0)).double()[:, None]
+    kept = nms(placed, scores[box, kind].double(), overlap)
     standing = torch.zeros_like(scores)
     standing[box[kept], kind[kept]] = scores[box[kept], kind[kept]]
     confidence, classes = standing.max(1)

@@ -38,7 +38,7 @@ def test_shipped_weights_find_and_name_the_objects_of_scenes_never_seen(detector
             best = int(row.argmax())
             covered.append(row[best] >= 0.5)
             shapes.append(names["classes"][regions.classes[best]] == item.shape)
-            attributes.append([names["attributes"][kind][regions.attributes[best, place]] == item.attribute(kind)
+            attributes.append([names["attributes"][kind][regions.attributes[best, place]] == item.attributes[kind]
                                for place, kind in enumerate(kinds)])
     assert np.mean(covered) >= 0.98
     assert np.mean(shapes) >= 0.95
