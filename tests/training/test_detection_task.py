@@ -6,9 +6,19 @@ import torch
 
 from evaluation.detections import read_detections
 from features.detectors import DetectorOptions, load_detector
+from features.detectors.scenes_frcnn import as_detector
 from pipeline.datasets.scenes import read_objects
 from pipeline.scenes.dataset import write_scenes
 from training.tasks.detection import WEIGHTS_FILE, DetectionConfig
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """Small tensors on a busy machine: more threads would only wait for each other."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +68,7 @@ def test_a_step_of_learning_touches_every_parameter_and_lowers_the_loss(task):
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
-        losses.append(float(loss))
+        losses.append(loss.item())
     assert sum(figures.values()) == pytest.approx(losses[-1], rel=1e-5)
     assert {"loss_colour", "loss_size", "loss_texture", "loss_class", "loss_box"} < set(figures)
     assert losses[-1] < 0.8 * losses[0]
@@ -75,16 +85,13 @@ def test_the_exported_file_is_the_detector_that_was_judged(config, task, tmp_pat
     assert 0 <= figures["map"] <= figures["map50"] <= 1
     path = tmp_path / WEIGHTS_FILE
     task.export(path)
-    threads = torch.get_num_threads()
     detector = load_detector("scenes", DetectorOptions(str(path), boxes=(0, 100), score_threshold=0.05, nms=0.5,
-                                                       device="cpu", threads=threads))
+                                                       device="cpu"))
     images = [task._pixels(one.key) for one in truth]
     boxes = [one.boxes for one in truth]
     judged = list(task._detect(truth))
     assert [one.key for one, _ in judged] == list(written)
     # Half precision and folded normalisation move a number a little, but change nothing.
-    task.model.eval()
-    from features.detectors.scenes_frcnn import as_detector
     exact = as_detector(task.model, detector.options, {}).detect(images, boxes)
     for shipped, kept in zip(detector.detect(images, boxes), exact, strict=True):
         np.testing.assert_allclose(shipped.features, kept.features, atol=0.02 * np.abs(kept.features).max())
