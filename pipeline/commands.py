@@ -97,9 +97,10 @@ class ExtractRegions:
 class Import:
     """Turn somebody else's feature file into a store, entry by entry."""
 
-    # What the file is: butd-tsv or lxmert-tsv.
+    # What the file is: butd-tsv, lxmert-tsv, volta-tsv, uniter-npz, uniter-lmdb, vilbert-lmdb, volta-h5, milvlg-npz,
+    # scan-npy, mmf-npy, qvhighlights-npz, mad-h5, h5 or parquet (docs/formats.md).
     format: Positional[str]
-    # The file.
+    # The file or folder.
     path: Positional[Path]
     # Folder of the store.
     store: Positional[Path]
@@ -117,6 +118,31 @@ class Import:
         summary = run_job(spec, source, self.store, shard_rows=self.shard_rows, inline=True)
         print(summary.text())
         return summary.status
+
+
+@dataclass(frozen=True)
+class StoreExport:
+    """Write a store as somebody else's feature file, whole or not at all."""
+
+    # What to write: butd-tsv, lxmert-tsv, volta-tsv, uniter-npz, uniter-lmdb, vilbert-lmdb, volta-h5, milvlg-npz,
+    # scan-npy, h5 or parquet (docs/formats.md).
+    format: Positional[str]
+    # Folder of the store.
+    store: Positional[Path]
+    # File or folder to make; it must not be there yet.
+    path: Positional[Path]
+
+    def run(self) -> int:
+        """Export."""
+        from pipeline.exporter import export
+        from pipeline.progress import JobProgress
+        from pipeline.store import Store
+
+        store = Store.open(self.store)
+        with JobProgress("exporting", len(store), "rows") as progress:
+            made = export(self.format, store, self.path, progress.update)
+        print(f"{len(store)} rows written to {', '.join(map(str, made))}.")
+        return 0
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,14 @@ EXCHANGE = {
     "uniter-npz": "pipeline.exchange.uniter_npz",
     "uniter-lmdb": "pipeline.exchange.uniter_lmdb",
     "vilbert-lmdb": "pipeline.exchange.vilbert_lmdb",
+    "volta-h5": "pipeline.exchange.volta_h5",
+    "milvlg-npz": "pipeline.exchange.milvlg_npz",
+    "scan-npy": "pipeline.exchange.scan_npy",
+    "mmf-npy": "pipeline.exchange.mmf_npy",
+    "qvhighlights-npz": "pipeline.exchange.qvhighlights_npz",
+    "mad-h5": "pipeline.exchange.mad_h5",
+    "h5": "pipeline.exchange.plain_h5",
+    "parquet": "pipeline.exchange.plain_parquet",
 }
 
 

@@ -35,9 +35,14 @@ def write(file: BinaryIO, rows: Sequence[Row], fields: Fields) -> None:
     """Write ``rows`` as one Arrow IPC file."""
     metadata = {"heed": json.dumps({name: field.to_json() for name, field in fields.items()})}
     schema = pa.schema([pa.field(name, arrow_type(field), nullable=False) for name, field in fields.items()], metadata)
-    arrays = [_array([row[name] for row in rows], name, field) for name, field in fields.items()]
     with pa.ipc.new_file(pa.PythonFile(file, "w"), schema) as writer:
-        writer.write_batch(pa.record_batch(arrays, schema=schema))
+        writer.write_batch(record_batch(rows, fields, schema))
+
+
+def record_batch(rows: Sequence[Row], fields: Fields, schema: pa.Schema) -> pa.RecordBatch:
+    """``rows`` as Arrow columns; `HeedError` where a value has another shape than its field."""
+    arrays = [_array([row[name] for row in rows], name, field) for name, field in fields.items()]
+    return pa.record_batch(arrays, schema=schema)
 
 
 def _array(values: list, name: str, field: Field) -> pa.Array:

@@ -1,0 +1,72 @@
+"""MMF's folder of .npy files: ID.npy (n, 2048) features and ID_info.npy, a pickled dictionary.
+
+Source: facebookresearch/mmf, tools/scripts/features/extract_features_vmb.py (papers: attention_vl.md §4.4): bbox (n, 4)
+xyxy pixels, num_boxes, objects (n,) class ids, cls_prob (n, classes) without background, image_width, image_height. All
+n rows are stored: num_boxes counts those above the detector's threshold. A file that is itself such a dictionary, with
+``features`` in it, is ViLBERT's (value.md §2.6); there cls_prob has the background first. Features without an info file
+are stored with boxes of zeros in an image of 0 x 0. The key is the file's path without ".npy".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from features.errors import HeedError
+from features.regions import Regions
+from pipeline.exchange.arrays import files, from_probabilities, need, regions, table, whole
+from pipeline.exchange.restricted import dictionary, read_npy
+from pipeline.sources import Item, read_bytes
+
+NOTE = "boxes are zeros in images of 0 x 0 where a file had no _info.npy"
+INFO = "_info"
+
+
+def items(path: Path) -> Iterator[Item]:
+    """Every .npy below the folder, save the info files of others; an info file alone is listed, and fails."""
+    for item in files(path, ".npy"):
+        partner = item.uri.removesuffix(f"{INFO}.npy") + ".npy"
+        if not item.key.endswith(INFO) or not Path(partner).exists():
+            yield item
+
+
+def read(item: Item) -> Regions:
+    """One image's regions; `HeedError` with the reason where they cannot be read."""
+    content = read_npy(read_bytes(item), objects=True)
+    if content.dtype.kind == "O":
+        info = dictionary(content)
+        if "features" not in info:
+            raise HeedError("is an info file whose features are not beside it")
+        return _regions(_array(info, "features"), info, background=True)
+    path = Path(item.uri.removesuffix(".npy") + f"{INFO}.npy")
+    if path.exists():
+        return _regions(content, dictionary(read_npy(path.read_bytes(), objects=True)), background=False)
+    if content.ndim != 2:
+        raise HeedError(f"features have shape {content.shape} where (n, d) is expected")
+    return regions(np.zeros((len(content), 4), np.float32), content, 0, 0)
+
+
+def _regions(features: np.ndarray, info: dict[str, Any], background: bool) -> Regions:
+    boxes = _array(info, "bbox")
+    n = len(features) if features.ndim else 0
+    classes = _array(info, "objects") if "objects" in info else None
+    scores = None
+    if "cls_prob" in info:
+        probabilities = table(_array(info, "cls_prob"), n, "cls_prob", np.float32)
+        if classes is None:
+            column = probabilities if background else np.pad(probabilities, ((0, 0), (1, 0)))
+            classes, scores = from_probabilities(column, n)
+        else:
+            scores = probabilities[:, int(background):].max(axis=1, initial=0)
+    return regions(table(boxes, n, "bbox", np.float32), features, whole(need(info, "image_width"), "image_width"),
+                   whole(need(info, "image_height"), "image_height"), classes, scores)
+
+
+def _array(info: dict[str, Any], name: str) -> np.ndarray:
+    value = need(info, name)
+    if not isinstance(value, np.ndarray) or value.dtype.kind == "O":
+        raise HeedError(f"{name} is {type(value).__name__}, not an array of numbers")
+    return value
