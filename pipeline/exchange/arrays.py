@@ -41,7 +41,7 @@ def regions(
     if attribute_scores is not None and attributes is not None:
         found = table(attribute_scores, n, "attribute scores", np.float32)
     return Regions(
-        boxes=table(boxes, n, "boxes", np.float32), features=floats(features), classes=ids, class_scores=scores,
+        boxes=table(boxes, n, "boxes", np.float32, 4), features=floats(features), classes=ids, class_scores=scores,
         attributes=kinds, attribute_scores=found, width=width, height=height,
     )
 
@@ -54,12 +54,18 @@ def floats(values: np.ndarray) -> np.ndarray:
         return values if values.dtype == np.float16 else values.astype(np.float32)
 
 
-def table(values: np.ndarray, n: int, name: str, dtype: type) -> np.ndarray:
-    """(n, …) or flat values as (n, width) of ``dtype``; `HeedError` where they do not divide into n rows."""
-    if values.dtype.kind not in "fiub" or (values.size % n if n else values.size):
-        raise HeedError(f"{name} has shape {values.shape} and type {values.dtype}, which is not {n} rows of numbers")
-    width = values.size // n if n else (values.shape[1] if values.ndim == 2 else 0)
-    return _cast(values.reshape(n, width), dtype)
+def table(values: np.ndarray, n: int, name: str, dtype: type, width: int | None = None) -> np.ndarray:
+    """(n, width) or flat values as (n, width) of ``dtype``; `HeedError` where they are not n rows of that width."""
+    flat = values.ndim == 1 and _divides(values, n)
+    rows = values.reshape(n, values.size // n if n else width or 0) if flat else values
+    if rows.ndim != 2 or len(rows) != n or values.dtype.kind not in "fiub" or (width and rows.shape[1] != width):
+        raise HeedError(f"{name} has shape {values.shape} and type {values.dtype}, which is not {n} rows of "
+                        f"{width or 'some'} numbers")
+    return _cast(rows, dtype)
+
+
+def _divides(values: np.ndarray, n: int) -> bool:
+    return values.size % n == 0 if n else not values.size
 
 
 def vector(values: np.ndarray, n: int, name: str, dtype: type) -> np.ndarray:

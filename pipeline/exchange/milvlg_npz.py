@@ -37,7 +37,7 @@ def read(item: Item) -> Regions:
     arrays = read_npz(read_bytes(item), NAMES, ("info",))
     boxes = need(arrays, "bbox")
     n = whole(arrays["num_bbox"], "num_bbox") if "num_bbox" in arrays else len(boxes) if boxes.ndim else 0
-    boxes = table(boxes, n, "bbox", np.float32)
+    boxes = table(boxes, n, "bbox", np.float32, 4)
     if "x" not in arrays:
         raise HeedError("holds boxes and no features (no x); heed extract regions computes features for boxes that a "
                         "list gives in its column boxes")

@@ -61,7 +61,7 @@ def _regions(features: np.ndarray, info: dict[str, Any], background: bool) -> Re
             classes, scores = from_probabilities(column, n)
         else:
             scores = probabilities[:, int(background):].max(axis=1, initial=0)
-    return regions(table(boxes, n, "bbox", np.float32), features, whole(need(info, "image_width"), "image_width"),
+    return regions(table(boxes, n, "bbox", np.float32, 4), features, whole(need(info, "image_width"), "image_width"),
                    whole(need(info, "image_height"), "image_height"), classes, scores)
 
 

@@ -27,13 +27,13 @@ def plain_entry(values: Mapping[str, np.ndarray]) -> Regions | Clips:
     if "boxes" in values:
         n = len(values["boxes"]) if values["boxes"].ndim else 0
         return regions(
-            table(values["boxes"], n, "boxes", np.float32), features, whole(need(values, "width"), "width"),
+            table(values["boxes"], n, "boxes", np.float32, 4), features, whole(need(values, "width"), "width"),
             whole(need(values, "height"), "height"), values.get("classes"), values.get("class_scores"),
             values.get("attributes"), values.get("attribute_scores"),
         )
     if "spans" not in values:
         raise HeedError("has neither boxes, as regions have, nor spans, as clips have")
-    spans = table(values["spans"], len(features) if features.ndim else 0, "spans", np.float32)
+    spans = table(values["spans"], len(features) if features.ndim else 0, "spans", np.float32, 2)
     duration = values.get("duration", spans[-1:, 1] if spans.size else np.zeros(1))
     if np.size(duration) != 1 or np.asarray(duration).dtype.kind not in "fiu":
         raise HeedError(f"duration is {str(duration)[:20]!r}, not a number of seconds")

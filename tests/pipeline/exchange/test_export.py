@@ -12,7 +12,8 @@ from tests.pipeline.toy import Toy, ToyReader, toy_regions
 
 PIXELS = {
     "butd-tsv": "features.tsv", "lxmert-tsv": "features.tsv", "volta-tsv": "features.tsv",
-    "vilbert-lmdb": "features.lmdb", "volta-h5": "features.h5", "milvlg-npz": "features", "h5": "features.h5", "parquet": "features.parquet",
+    "vilbert-lmdb": "features.lmdb", "volta-h5": "features.h5", "milvlg-npz": "features", "h5": "features.h5",
+    "parquet": "features.parquet",
 }
 FRACTIONS = {
     "uniter-npz": ("features", 1e-6), "uniter-lmdb": ("all", 1e-3),
