@@ -31,7 +31,7 @@ class Scenes:
         from pipeline.scenes.dataset import write_scenes
 
         with JobProgress("rendering", self.images, "images") as progress:
-            write_scenes(self.out, self.images, self.seed, self.size, progress.update)
+            write_scenes(self.out, self.images, self.seed, self.size, lambda done, _: progress.update(done))
         print(f"{self.out}: {self.images} scenes of {self.size} x {self.size} pixels.")
         return 0
 
@@ -162,7 +162,7 @@ class StoreInfo:
 
         store = Store.open(self.store, partial=True)
         identity, failed = store.identity, store.failures()
-        extractor = {k: v for k, v in identity.extractor.items() if not isinstance(v, list) or len(v) < 10}
+        extractor = {k: v for k, v in identity.extractor.items() if len(str(v)) < 400}
         told = {
             "store": str(self.store), "kind": identity.kind, "format": identity.format, "rows": len(store),
             "failed": len(failed), "inputs": identity.source["inputs"], "source": identity.source["uri"],
@@ -244,7 +244,7 @@ class StorePeek:
                     hint = f" Did you mean {near[0]!r}?" if near else ""
                     raise HeedError(f"{self.store} has no key {key!r}.{hint}")
             rows = [row for row in found.values() if row is not None]
-        classes = store.identity.extractor.get("class_names") or []
+        classes = store.identity.extractor.get("classes") or []
         for row in rows:
             content = store.row(row)
             print(f"{content['key']}  (row {row})")

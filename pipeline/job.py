@@ -91,7 +91,8 @@ def run_job(
     reader = spec.open() if inline else spec.open_to_plan()
     uri = source.uri if "://" in source.uri else str(Path(source.uri).absolute())
     listed = {"uri": uri, "inputs": len(source.items), "digest": source.digest()}
-    identity = Identity(reader.kind, format, reader.fields, reader.describe(), listed, shard_rows or default_shard_rows(len(source.items)))
+    rows = shard_rows or default_shard_rows(len(source.items))
+    identity = Identity(reader.kind, format, reader.fields, reader.describe(), listed, rows)
     with _locked(store, identity):
         tasks, records = _plan(store, identity, source, retry_failed)
         lost: list[str] = []

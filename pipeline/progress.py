@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import sys
 import time
+from collections import deque
 from types import TracebackType
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+WINDOW = 30.0
+"""Seconds the rate looks back."""
 
 
 class JobProgress:
@@ -18,9 +22,9 @@ class JobProgress:
 
     def __init__(self, title: str, total: int, unit: str, done: int = 0, every: float = 10.0) -> None:
         self._title, self._total, self._unit, self._every = title, total, unit, every
-        self._first = self._done = done
-        self._note = ""
+        self._done = done
         self._started = self._told = time.monotonic()
+        self._marks = deque([(self._started, done)])
         console = Console(file=sys.stderr)
         self._bar: Progress | None = None
         if console.is_terminal:
@@ -48,12 +52,19 @@ class JobProgress:
 
     @property
     def rate(self) -> float:
-        """Units a second since the start, not counting what was done before it."""
-        return (self._done - self._first) / max(self.seconds, 1e-9)
+        """Units a second over the last half minute, so that a slow start does not spoil the time left."""
+        began, done = self._marks[0]
+        return (self._done - done) / max(time.monotonic() - began, 1e-9)
 
     def update(self, done: int, note: str = "") -> None:
         """Say how many units are done in all, and a word more."""
-        self._done, self._note = done, note
+        now = time.monotonic()
+        if done > self._done == self._marks[0][1]:  # loading is over: count from here on
+            self._marks[0] = (self._marks[-1][0], self._done)
+        self._done = done
+        self._marks.append((now, done))
+        while len(self._marks) > 2 and now - self._marks[0][0] > WINDOW:
+            self._marks.popleft()
         if self._bar:
             self._bar.update(self._task, completed=done, rate=f"{self.rate:.1f} {self._unit}/s", note=note)
         elif time.monotonic() - self._told >= self._every:

@@ -30,7 +30,7 @@ class Demo:
     # Scenes to render: in every ten, eight are for training, one for validation and one for testing.
     images: int = 2000
     # Passes over the training captions.
-    epochs: int = 12
+    epochs: int = 4
     # Extract in this process, without Ray.
     inline: bool = False
 
@@ -67,7 +67,7 @@ To go on:
         where = "in this process" if inline else "on Ray"
         _say(2, f"Detecting objects in each picture and storing a feature vector for every one of them, {where}.")
         options = DetectorOptions(boxes=REGIONS)
-        job = JobOptions(inline=inline, shard_rows=200)
+        job = JobOptions(inline=inline, shard_rows=100)
         ExtractRegions(str(self.out / "scenes" / "images"), self.out / "store", "scenes", job, options, batch=16).run()
 
     def _train(self, score: str, side: str) -> None:
@@ -76,9 +76,9 @@ To go on:
         _say(3, f"Teaching SCAN which caption fits which picture; its words attend to regions by the {score} score.")
         config = MatchingConfig(
             store=self.out / "store", captions=self.out / "scenes", out=self.out / "runs" / score,
-            attention=AttentionConfig(score=score, side=side),  # type: ignore[arg-type]
-            model=ScanConfig(embed_dim=256, word_dim=128),
-            loop=LoopConfig(epochs=self.epochs, lr=1e-3, schedule="cosine"),
+            attention=AttentionConfig(score=score, side=side, init="orthogonal"),  # type: ignore[arg-type]
+            model=ScanConfig(embed_dim=128, word_dim=64),
+            loop=LoopConfig(epochs=self.epochs, batch_size=64, lr=2e-3, schedule="cosine"),
         )
         config.run()
 

@@ -24,19 +24,6 @@ LOG_EVERY = 10
 """Steps between two logged training losses."""
 
 
-def resolve_device(name: str) -> torch.device:
-    """The torch device that ``auto`` or a name means; `HeedError` where it is not there."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise HeedError(f"{name!r} is no device: {error}") from error
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise HeedError(f"There is no {name} on this machine; use --device cpu or auto.")
-    return device
-
-
 def train(task: Task, config: LoopConfig, run: Run) -> dict[str, float]:
     """Train ``task`` to the end of ``config.epochs``, or until it stops improving; gives the best validation's figures.
 

@@ -24,7 +24,7 @@ class Task(Protocol):
         ...
 
     def step(self, batch: Any) -> tuple[Tensor, dict[str, float]]:
-        """The loss to differentiate (a scalar, mean over the batch) and figures to log beside it."""
+        """The loss to differentiate, a scalar, and figures to log beside it."""
         ...
 
     def validate(self) -> dict[str, float]:

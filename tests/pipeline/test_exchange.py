@@ -66,13 +66,14 @@ def test_the_b_quote_of_python_3_writers_is_taken_off(tmp_path):
 
 def test_a_half_written_last_line_is_a_counted_failure(tmp_path):
     text = "\n".join(butd_line(str(i), 3, i) for i in range(3))
-    store, summary = imported(tmp_path, "butd-tsv", text[:-40])
+    _, summary = imported(tmp_path, "butd-tsv", text[:-40])
     assert summary.stored == 2 and summary.status == 3
     assert summary.failures[0]["key"] == "2"
 
 
 @pytest.mark.parametrize(("column", "value", "words"), [
-    (3, "4", "boxes holds 48 bytes, which is not 4 <f4 for each of 4 boxes"), (3, "x", "num_boxes is b'x'"),
+    (3, "4", "boxes holds 48 bytes, which is not 4 <f4 for each of 4 boxes"),
+    (3, "x", "num_boxes is b'x'"),
     (3, "99999999", "cannot be"), (4, "!!!!", "not base64"), (5, "", "each region has 0 features where the store holds 6"),
     (1, "10", "lies outside its image of 10 x 60"),
 ])

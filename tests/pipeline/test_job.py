@@ -1,4 +1,6 @@
 import fcntl
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -67,10 +69,10 @@ def test_retry_failed_gives_what_a_good_first_run_would_have(tmp_path):
     # The same source (keys and sizes) whose files can be read the second time.
     for item in bad.items:
         if item.key.endswith(("0000.bin", "0007.bin")):
-            with open(item.uri, "wb") as file:
-                file.write(b"bad".ljust(7))
+            Path(item.uri).write_bytes(b"bad".ljust(7))
     source = toy_source(tmp_path / "in", 23)
-    bad = type(source)(source.uri, [type(i)(i.key, b.uri, i.size) for i, b in zip(source.items, bad.items, strict=True)], 0)
+    items = [replace(item, uri=other.uri) for item, other in zip(source.items, bad.items, strict=True)]
+    bad = replace(source, items=items)
     assert run_job(Toy(), bad, tmp_path / "store", shard_rows=5, inline=True).status == 3
     again = run_job(Toy(), source, tmp_path / "store", shard_rows=5, inline=True, retry_failed=True)
     assert again.status == 0 and again.stored == whole.stored
@@ -82,7 +84,9 @@ def test_without_retry_failed_failures_are_left_as_they_are(tmp_path):
     assert run(tmp_path, bad=[0]).extracted == 0
 
 
-@pytest.mark.parametrize("change", [{"shard_rows": 6}, {"format": "webdataset"}, {"spec": Toy(version=2)}, {"count": 24}])
+@pytest.mark.parametrize("change", [
+    {"shard_rows": 6}, {"format": "webdataset"}, {"spec": Toy(version=2)}, {"count": 24},
+])
 def test_a_store_of_another_job_is_refused_with_what_differs(tmp_path, change):
     run(tmp_path)
     with pytest.raises(HeedError, match=r"another job.*in the store.*now"):

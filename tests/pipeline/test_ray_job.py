@@ -23,8 +23,9 @@ ROOT = Path(__file__).parents[2]
 def driver(tmp_path, seconds, actors):
     command = [sys.executable, "-m", "tests.pipeline.ray_driver", str(tmp_path / "in"), str(tmp_path / "store"),
                str(seconds), str(actors)]
-    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True,
-                            env={**os.environ, "PYTHONPATH": str(ROOT)})
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment,
+                            start_new_session=True)
 
 
 def test_killed_in_the_middle_and_run_again_gives_an_uninterrupted_runs_bytes(tmp_path):

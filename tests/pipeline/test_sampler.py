@@ -42,6 +42,6 @@ def test_the_hash_is_splitmix64():
 
 
 def test_positions_are_spread_evenly():
-    """Over many seeds each sample comes first about equally often (chi-squared below its 99.9 % point for 9 degrees)."""
+    """Over many seeds each sample comes first about equally often: chi-squared below its 99.9 % point (9 degrees)."""
     first = np.bincount([epoch_order(10, seed, 0)[0] for seed in range(2000)], minlength=10)
     assert ((first - 200) ** 2 / 200).sum() < 27.9

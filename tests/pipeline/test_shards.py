@@ -20,7 +20,8 @@ FIELDS = {
 def make_rows(lengths, seed=0):
     rng = np.random.default_rng(seed)
     return [{
-        "key": f"dir/{i}.a.jpg", "width": int(rng.integers(1, 999)), "boxes": rng.normal(size=(n, 4)).astype(np.float32),
+        "key": f"dir/{i}.a.jpg", "width": int(rng.integers(1, 999)),
+        "boxes": rng.normal(size=(n, 4)).astype(np.float32),
         "features": rng.normal(size=(n, 3)).astype(np.float16), "classes": rng.integers(0, 9, n).astype(np.int32),
         "mean": rng.normal(size=2).astype(np.float32), "grid": rng.integers(-9, 9, (n, 2, 2)).astype(np.int8),
         "jpeg": rng.bytes(n + 1),

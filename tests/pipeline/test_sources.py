@@ -25,7 +25,8 @@ def test_a_folder_gives_whole_relative_paths_sorted_and_counts_the_rest(tmp_path
 @pytest.mark.parametrize("suffix", [".jsonl", ".csv", ".parquet"])
 def test_lists_give_keys_paths_and_boxes(tmp_path, suffix):
     (tmp_path / "x.jpg").write_bytes(b"x")
-    rows = [{"key": "one.two", "path": "x.jpg", "boxes": [[1, 2, 3, 4], [5, 6, 7, 8]]}, {"key": "gone", "path": "y.jpg"}]
+    rows = [{"key": "one.two", "path": "x.jpg", "boxes": [[1, 2, 3, 4], [5, 6, 7, 8]]},
+            {"key": "gone", "path": "y.jpg"}]
     path = tmp_path / f"list{suffix}"
     if suffix == ".jsonl":
         path.write_text("\n".join(json.dumps(row) for row in rows))

@@ -69,12 +69,12 @@ def test_a_shard_without_a_record_does_not_exist(store):
 def test_a_store_of_a_later_schema_is_refused_politely(store):
     path = store.path / "store.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "heed_store": 99}))
-    with pytest.raises(HeedError, match="schema 99.*Update heed"):
+    with pytest.raises(HeedError, match=r"schema 99.*Update heed"):
         Store.open(store.path)
 
 
 def test_a_folder_that_is_no_store_says_so_and_names_a_near_one(store):
-    with pytest.raises(HeedError, match="is not a store.*Did you mean .*store"):
+    with pytest.raises(HeedError, match=r"is not a store.*Did you mean .*store"):
         Store.open(store.path.with_name("stroe"))
 
 

@@ -7,7 +7,7 @@ from torch import nn
 
 from features.errors import HeedError
 from training.config import LoopConfig
-from training.loop import resolve_device, train
+from training.loop import train
 from training.run import Run
 
 
@@ -140,11 +140,3 @@ def test_a_monitor_the_validation_does_not_give_is_told(tmp_path):
     task.monitor = "accuracy"
     with pytest.raises(HeedError, match=r"'accuracy'.*score"):
         train(task, CONFIG, run_folder(tmp_path / "run"))
-
-
-@pytest.mark.parametrize("name", ["gpu", "cuda:9"])
-def test_a_device_that_is_not_there_is_told(name):
-    if name.startswith("cuda") and torch.cuda.is_available():
-        pytest.skip("this machine has a GPU")
-    with pytest.raises(HeedError):
-        resolve_device(name)

@@ -22,7 +22,7 @@ class RaggedGRU(nn.GRU):
     def __init__(self, input_size: int, hidden_size: int, bidirectional: bool) -> None:
         super().__init__(input_size, hidden_size, batch_first=True, bidirectional=bidirectional)
 
-    def forward(self, x: Tensor, lengths: Tensor) -> Tensor:  # type: ignore[override]
+    def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
         """States (batch, steps, directions x hidden) of x (batch, steps, input); zero beyond each length (batch,)."""
         if x.is_cuda:
             packed = pack_padded_sequence(x, lengths.cpu(), batch_first=True, enforce_sorted=False)

@@ -102,7 +102,7 @@ class Detection:
         from pipeline.sampler import steps_per_epoch
         from pipeline.scenes.shapes import SHAPES
         from pipeline.scenes.world import COLOURS, SIZES, TEXTURES
-        from training.loop import resolve_device
+        from features.devices import resolve_device
 
         self.config = config
         self.device = resolve_device(config.loop.device)

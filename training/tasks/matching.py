@@ -94,9 +94,9 @@ class Matching:
     def __init__(self, config: MatchingConfig) -> None:
         import torch
 
+        from features.devices import resolve_device
         from pipeline.store import Store
         from pipeline.stream import CaptionStream
-        from training.loop import resolve_device
         from training.models.scan import Scan
 
         self.config = config
@@ -118,7 +118,10 @@ class Matching:
         return self.stream.batches(epoch, first)
 
     def step(self, batch: CaptionBatch) -> tuple[Tensor, dict[str, float]]:
-        """The hinge loss, a mean over the batch; two captions of one image are no negatives of each other."""
+        """The hinge loss, summed over the batch as published (so that --clip means what it does there).
+
+        Two captions of one image are no negatives of each other; published code takes them for ones.
+        """
         import torch
 
         from training.models.scan import hinge_loss
@@ -128,7 +131,7 @@ class Matching:
         keys = np.array([caption.key for caption in batch.captions])
         same = torch.from_numpy(keys[:, None] == keys[None, :]).to(self.device)
         loss = hinge_loss(scores, self.config.model.margin, self.config.model.max_violation, same)
-        return loss / len(scores), {}
+        return loss, {"loss_per_caption": float(loss.detach()) / len(scores)}
 
     def validate(self) -> dict[str, float]:
         """Recalls and ranks on the validation captions."""
