@@ -28,20 +28,21 @@ from pipeline.sources import Item
 __all__ = ["KINDS", "items", "read", "write"]
 GROUP = 16
 """Rows a row group: a reader holds one, 16 x 36 x 2048 float16 = 2.4 MB."""
+_DAMAGE = (pa.ArrowException, ValueError, KeyError, OSError, OverflowError)
 
 
 def items(path: Path) -> Iterator[Item]:
     """Every row."""
     number = 0
     try:
-        with pq.ParquetFile(path) as file:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
             for batch in file.iter_batches(4096, columns=["key"]):
                 for key in batch.column("key").to_pylist():
                     if not isinstance(key, str | int):
                         raise HeedError(f"{path}: row {number} has the key {key!r}; keys are text or whole numbers.")
                     yield Item(str(key), str(path), offset=number)
                     number += 1
-    except (pa.ArrowException, KeyError, OSError) as error:
+    except _DAMAGE as error:
         raise HeedError(f"{path} is no whole Parquet file with a column key: {str(error)[:200]}.") from error
 
 
@@ -51,7 +52,7 @@ def read(item: Item) -> Regions | Clips:
     try:
         row = _rows(item.uri, os.getpid(), stat.st_mtime_ns, stat.st_size).row(item.offset)
         values = {name: _array(row.column(name)) for name in row.schema.names}
-    except (pa.ArrowException, OSError, ValueError) as error:
+    except _DAMAGE as error:
         raise HeedError(f"cannot be read: {str(error)[:200]}") from error
     return plain_entry({name: array for name, array in values.items() if array is not None})
 
@@ -64,7 +65,7 @@ class _Rows:
         self._restart()
 
     def _restart(self) -> None:
-        file = pq.ParquetFile(self._path)
+        file = pq.ParquetFile(self._path, page_checksum_verification=True)
         columns = [name for name in NAMES if name in file.schema_arrow.names]
         self._batches = file.iter_batches(GROUP, columns=columns)
         self._batch, self._start = next(self._batches, None), 0
@@ -111,6 +112,6 @@ def write(rows: Iterable[Row], fields: Fields, path: Path) -> None:
     """Write the file ``path``, in the store's number types."""
     schema = pa.schema([pa.field(name, arrow_type(field), nullable=False) for name, field in fields.items()])
     pending = iter(rows)
-    with pq.ParquetWriter(path, schema) as writer:
+    with pq.ParquetWriter(path, schema, write_page_checksum=True) as writer:
         while group := list(islice(pending, GROUP)):
             writer.write_batch(record_batch(group, fields, schema), row_group_size=GROUP)

@@ -94,7 +94,8 @@ def test_parquet_is_read_in_any_order(tmp_path):
 
 
 @pytest.mark.parametrize(("rows", "words"), [
-    ([{"key": "a", "features": [[1.0], [2.0, 3.0]]}], "several lengths"), ([{"key": None, "features": [[1.0]]}], "key None"),
+    ([{"key": "a", "features": [[1.0], [2.0, 3.0]]}], "several lengths"),
+    ([{"key": None, "features": [[1.0]]}], "key None"),
     ([{"key": "a", "features": [["x"]]}], "string where numbers"), ([{"features": [[1.0]]}], "column key"),
     ([{"key": "a", "features": [[None]]}], "null where numbers"),
 ])
