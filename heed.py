@@ -25,6 +25,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "store info": ("pipeline.commands:StoreInfo", "what a store holds"),
     "store verify": ("pipeline.commands:StoreVerify", "is a store sound?"),
     "store peek": ("pipeline.commands:StorePeek", "look at rows of a store"),
+    "store convert": ("pipeline.commands:StoreConvert", "another shard format, number type or shard size"),
     "store export": ("pipeline.commands:StoreExport", "a store into somebody else's feature files"),
     "train matching": ("training.tasks.matching:MatchingConfig", "image-text matching (SCAN)"),
     "train detection": ("training.tasks.detection:DetectionConfig", "the small detector of the scenes"),

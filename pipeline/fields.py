@@ -93,7 +93,7 @@ def row_from_regions(key: str, regions: Regions, fields: Fields) -> Row:
         width = fields[name].inner[0] if name in fields else 0
         if getattr(regions, name).shape[1] != width:
             raise HeedError(f"each region has {getattr(regions, name).shape[1]} {name} where the store holds {width}")
-    features = _stored(regions.features, fields["features"])
+    features = stored_features(regions.features, fields["features"])
     row: Row = {name: getattr(regions, name) for name in fields if name not in ("key", "features")}
     return {**row, "key": key, "features": features}
 
@@ -101,19 +101,19 @@ def row_from_regions(key: str, regions: Regions, fields: Fields) -> Row:
 def row_from_clips(key: str, clips: Clips, fields: Fields) -> Row:
     """A store row of one video's or sound's clips; raises like `row_from_regions`."""
     return {"key": key, "duration": float(clips.duration), "spans": clips.spans.astype(np.float32),
-            "features": _stored(clips.features, fields["features"])}
+            "features": stored_features(clips.features, fields["features"])}
 
 
 def row_from_tokens(key: str, tokens: Tokens, fields: Fields) -> Row:
     """A store row of one text's tokens; raises like `row_from_regions`."""
-    row: Row = {"key": key, "features": _stored(tokens.features, fields["features"])}
+    row: Row = {"key": key, "features": stored_features(tokens.features, fields["features"])}
     pooled = fields["pooled"].shape if "pooled" in fields else None
     if pooled != (None if tokens.pooled is None else tokens.pooled.shape):
         raise HeedError(f"the pooled feature does not have the shape {pooled} that the store holds")
     return row if tokens.pooled is None else {**row, "pooled": tokens.pooled.astype(np.float32)}
 
 
-def _stored(features: np.ndarray, field: Field) -> np.ndarray:
+def stored_features(features: np.ndarray, field: Field) -> np.ndarray:
     """Features in the store's number type; `HeedError` where one overflows it or they are not as wide."""
     if features.shape[1] != field.inner[0]:
         raise HeedError(f"each feature has {features.shape[1]} numbers where the store holds {field.inner[0]}")
