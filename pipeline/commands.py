@@ -141,7 +141,9 @@ class StoreExport:
         store = Store.open(self.store)
         with JobProgress("exporting", len(store), "rows") as progress:
             made = export(self.format, store, self.path, progress.update)
-        print(f"{len(store)} rows written to {', '.join(map(str, made))}.")
+        failed = len(store.failures())
+        missing = f" The {failed} inputs that failed are not in it." if failed else ""
+        print(f"{len(store)} rows written to {', '.join(map(str, made))}.{missing}")
         return 0
 
 

@@ -38,7 +38,7 @@ def load(data: bytes) -> Any:
     except MemoryError:
         raise HeedError("the pickle is damaged: it asks for more memory than there is") from None
     except Exception as error:  # damaged bytes make the standard unpickler raise almost anything
-        raise HeedError(f"the pickle is damaged: {error!r}") from error
+        raise HeedError(f"the pickle is damaged: {error!r:.200}") from error
 
 
 def read_npy(source: Path | bytes, objects: bool = False) -> np.ndarray:

@@ -60,16 +60,19 @@ def read(item: Item) -> Regions:
     if data is None:
         raise HeedError("is listed in __keys__ and is not in the database")
     arrays = read_npz(data, NAMES) if data[:2] == b"PK" else read_msgpack(data, NAMES)
-    return uniter_regions(arrays, _counts(Path(item.uri)).get(name))
+    file = _nbb_file(Path(item.uri))
+    count = _counts(file, file.stat().st_mtime_ns).get(name) if file and file.exists() else None
+    return uniter_regions(arrays, count)
+
+
+def _nbb_file(path: Path) -> Path | None:
+    """Where the numbers of boxes to take would be, for a database that has them."""
+    name = path.name.removesuffix("_compressed")
+    return path.parent / f"{name.replace('feat_', 'nbb_', 1)}.json" if name.startswith("feat_th") else None
 
 
 @lru_cache(maxsize=1)
-def _counts(path: Path) -> dict[str, int]:
-    """Boxes to take of each entry, where a nbb file says so."""
-    name = path.name.removesuffix("_compressed")
-    file = path.parent / f"{name.replace('feat_', 'nbb_', 1)}.json"
-    if not name.startswith("feat_") or not file.exists():
-        return {}
+def _counts(file: Path, _: int) -> dict[str, int]:
     try:
         counts = json.loads(file.read_text(encoding="utf-8"))
         return {str(key): max(0, int(count)) for key, count in counts.items()}
@@ -93,7 +96,7 @@ def read_msgpack(data: bytes, names: Iterable[str]) -> dict[str, np.ndarray]:
     except HeedError:
         raise
     except Exception as error:  # damaged bytes come out of msgpack as any type, which then lacks anything
-        raise HeedError(f"is no msgpack of arrays: {error!r}") from error
+        raise HeedError(f"is no msgpack of arrays: {error!r:.200}") from error
 
 
 def _unpacked(value: dict[bytes, Any]) -> np.ndarray:
@@ -118,9 +121,8 @@ def write(rows: Iterable[Row], fields: Fields, path: Path) -> None:
         yield KEYS, json.dumps(list(counts)).encode()
 
     write_lmdb(path, entries())
-    if path.name.startswith("feat_th"):
-        name = path.name.removesuffix("_compressed").replace("feat_", "nbb_", 1)
-        (path.parent / f"{name}.json").write_text(json.dumps(counts), encoding="utf-8")
+    if file := _nbb_file(path):
+        file.write_text(json.dumps(counts), encoding="utf-8")
 
 
 def _packed(arrays: dict[str, np.ndarray], compressed: bool) -> bytes:

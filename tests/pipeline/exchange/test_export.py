@@ -1,14 +1,18 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from features.errors import HeedError
+from pipeline.commands import Import, StoreConvert, StoreExport
+from pipeline.exchange import EXCHANGE
 from pipeline.exporter import export
 from pipeline.fields import row_from_regions
 from pipeline.job import run_job
 from pipeline.sources import Item, Source
 from pipeline.store import Store
 from tests.pipeline.exchange.common import imported, round_trip, toy_store
-from tests.pipeline.toy import Toy, ToyReader, toy_regions
+from tests.pipeline.toy import Toy, ToyReader, toy_regions, toy_source
 
 PIXELS = {
     "butd-tsv": "features.tsv", "lxmert-tsv": "features.tsv", "volta-tsv": "features.tsv",
@@ -139,3 +143,19 @@ def test_features_too_large_for_float16_are_refused_by_uniters_lmdb(tmp_path, mo
     monkeypatch.setattr(Store, "row", lambda self, n: {**row, "features": row["features"].astype("f4") + 1e6})
     with pytest.raises(HeedError, match="too large for float16"):
         export("uniter-lmdb", store, tmp_path / "all")
+
+
+def test_the_commands_tell_what_they_made(tmp_path, capsys):
+    run_job(Toy(), toy_source(tmp_path / "source", 4, bad=[1]), tmp_path / "store", inline=True)
+    assert StoreExport("parquet", tmp_path / "store", tmp_path / "f.parquet").run() == 0
+    assert "3 rows written to" in (out := capsys.readouterr().out) and "The 1 inputs that failed are not in it" in out
+    assert Import("parquet", tmp_path / "f.parquet", tmp_path / "again").run() == 0
+    assert StoreConvert(tmp_path / "again", tmp_path / "tar", format="webdataset").run() == 0
+    assert capsys.readouterr().out.count("3 of 3") == 2
+    assert list(Store.open(tmp_path / "tar").keys()) == ["a.b/0000.bin", "a.b/0002.bin", "a.b/0003.bin"]
+
+
+def test_every_format_is_documented():
+    root = Path(__file__).parents[3]
+    page, command = (root / "docs/formats.md").read_text(), (root / "pipeline/commands.py").read_text()
+    assert all(f"`{name}`" in page and name in command for name in EXCHANGE)
