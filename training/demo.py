@@ -30,7 +30,7 @@ class Demo:
     # Scenes to render: in every ten, eight are for training, one for validation and one for testing.
     images: int = 2000
     # Passes over the training captions.
-    epochs: int = 4
+    epochs: int = 3
     # Extract in this process, without Ray.
     inline: bool = False
 

@@ -98,11 +98,11 @@ class Detection:
         import torch
 
         from features.detectors import scenes_model
+        from features.devices import resolve_device
         from pipeline.datasets.scenes import read_objects
         from pipeline.sampler import steps_per_epoch
         from pipeline.scenes.shapes import SHAPES
         from pipeline.scenes.world import COLOURS, SIZES, TEXTURES
-        from features.devices import resolve_device
 
         self.config = config
         self.device = resolve_device(config.loop.device)

@@ -103,6 +103,7 @@ class Matching:
         self.store = Store.open(config.store)
         self.device = resolve_device(config.loop.device)
         self.vocabulary = _vocabulary(config)
+        self._ids: dict[str, np.ndarray] = {}
         training = config.truth("train")
         micro = max(1, config.loop.batch_size // config.loop.accumulate)
         self.stream = CaptionStream(self.store, training, micro, config.loop.seed)
@@ -210,7 +211,10 @@ class Matching:
     def _tokens(self, captions: Sequence[Caption]) -> tuple[Tensor, Tensor]:
         import torch
 
-        ids = [self.vocabulary.encode(caption.text).ids for caption in captions]
+        for caption in captions:
+            if caption.id not in self._ids:  # tokenising costs as much as a tenth of a step: once a caption will do
+                self._ids[caption.id] = self.vocabulary.encode(caption.text).ids
+        ids = [self._ids[caption.id] for caption in captions]
         lengths = [len(one) for one in ids]
         padded = np.zeros((len(ids), max(lengths)), np.int64)
         for row, one in zip(padded, ids, strict=True):
