@@ -74,7 +74,8 @@ def test_a_half_written_last_line_is_a_counted_failure(tmp_path):
 @pytest.mark.parametrize(("column", "value", "words"), [
     (3, "4", "boxes holds 48 bytes, which is not 4 <f4 for each of 4 boxes"),
     (3, "x", "num_boxes is b'x'"),
-    (3, "99999999", "cannot be"), (4, "!!!!", "not base64"), (5, "", "each region has 0 features where the store holds 6"),
+    (3, "99999999", "cannot be"), (4, "!!!!", "not base64"),
+    (5, "", "each region has 0 features where the store holds 6"),
     (1, "10", "lies outside its image of 10 x 60"),
 ])
 def test_damaged_columns_are_counted_failures_with_reasons(tmp_path, column, value, words):
