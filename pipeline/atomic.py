@@ -1,4 +1,4 @@
-"""Files that are either whole or not there: write aside, fsync, rename (DESIGN.md, rule 2)."""
+"""Files that are either whole or not there: write aside, fsync, rename."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Shards as tasks on Ray: the one place that imports it (DESIGN.md, rule 6).
+"""Shards as tasks on Ray: the one place that imports it.
 
 heed cuts the shards itself and uses Ray to schedule idempotent tasks: what a shard holds then never depends on
 completion order, block sizes or where a run was killed. Each actor loads its detector once. The driver keeps one shard

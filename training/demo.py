@@ -78,7 +78,7 @@ To go on:
             store=self.out / "store", captions=self.out / "scenes", out=self.out / "runs" / score,
             attention=AttentionConfig(score=score, side=side, init="orthogonal"),  # type: ignore[arg-type]
             model=ScanConfig(embed_dim=128, word_dim=64),
-            loop=LoopConfig(epochs=self.epochs, batch_size=64, lr=2e-3, schedule="cosine"),
+            loop=LoopConfig(epochs=self.epochs, batch_size=64, lr=2e-3, schedule="cosine", checkpoint_every=25),
         )
         config.run()
 

@@ -18,7 +18,7 @@ class DetectorOptions:
     # Weights: "default", "random", a name the detector knows (downloaded when online) or a file's path. A detector of
     # several architectures takes ARCHITECTURE=PATH and ARCHITECTURE=random too.
     weights: str = "default"
-    # Keep at least MIN and at most MAX boxes an image (papers/value.md §2.5; bottom-up attention uses 10 100 or 36 36).
+    # Keep at least MIN and at most MAX boxes an image (bottom-up attention uses 10 100 or 36 36).
     boxes: tuple[int, int] = (10, 100)
     # regions: the detector's own boxes; grid: one region a cell of the last feature map.
     mode: Literal["regions", "grid"] = "regions"

@@ -5,7 +5,7 @@ Three ways through the network (`DetectorOptions.mode`, and ``boxes`` of `detect
 - regions: proposals are classified, each is regressed to the box of its most probable class, `features.selection`
   chooses among them, and features are pooled *again* for the chosen boxes. So a stored feature belongs to exactly the
   stored box, and asking for the same box by *given boxes* gives the same feature. (Bottom-up attention pools its
-  proposals, does not regress them, and its features of given boxes differ from those of predicted ones: value.md §2.5.)
+  proposals, does not regress them, and its features of given boxes differ from those of predicted ones.)
 - given boxes: features are pooled for boxes the caller supplies.
 - grid: one region a cell of the body's last map (Jiang et al., "In Defense of Grid Features", CVPR 2020).
 

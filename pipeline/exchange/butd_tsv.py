@@ -1,4 +1,4 @@
-"""Bottom-up attention's TSV: image_id, image_w, image_h, num_boxes, boxes, features (papers: value.md §2.6).
+"""Bottom-up attention's TSV: image_id, image_w, image_h, num_boxes, boxes, features.
 
 Source: peteanderson80/bottom-up-attention, tools/read_tsv.py. Boxes are float32 xyxy pixels, features float32. The file
 has no class ids: they come back as -1. Width comes before height, unlike in LXMERT's files.

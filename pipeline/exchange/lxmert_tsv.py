@@ -1,6 +1,6 @@
 """LXMERT's TSV: img_id, img_h, img_w, objects_id, objects_conf, attrs_id, attrs_conf, num_boxes, boxes, features.
 
-Source: airsplay/lxmert, src/utils.py (papers: value.md §2.6). Ids are int64, confidences, boxes and features float32.
+Source: airsplay/lxmert, src/utils.py. Ids are int64, confidences, boxes and features float32.
 Height comes before width, unlike in bottom-up attention's files, and num_boxes is the eighth column.
 """
 

@@ -1,4 +1,4 @@
-"""MAD's HDF5 files: a dataset a film or sentence (papers: lam.md §3.3).
+"""MAD's HDF5 files: a dataset a film or sentence.
 
 Source: Soldelli/MAD. ``CLIP_*_frames_features_5fps.h5`` holds film -> (frames, d) at five frames a second: stored as
 clips of a fifth of a second. ``CLIP_*_language_tokens_features.h5`` holds id -> (tokens, d), and

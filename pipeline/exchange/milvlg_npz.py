@@ -1,4 +1,4 @@
-"""MILVLG's folder of .npz files, as bottom-up-attention.pytorch writes them (papers: value.md §2.6).
+"""MILVLG's folder of .npz files, as bottom-up-attention.pytorch writes them.
 
 Source: MILVLG/bottom-up-attention.pytorch, extract_features.py: ``x`` (n, 2048) features, in older extractions
 (2048, n); ``bbox`` (n, 4) xyxy pixels; ``num_bbox``, ``image_h``, ``image_w``; ``info``, a pickled dictionary with

@@ -1,9 +1,9 @@
 """MMF's folder of .npy files: ID.npy (n, 2048) features and ID_info.npy, a pickled dictionary.
 
-Source: facebookresearch/mmf, tools/scripts/features/extract_features_vmb.py (papers: attention_vl.md §4.4): bbox (n, 4)
+Source: facebookresearch/mmf, tools/scripts/features/extract_features_vmb.py: bbox (n, 4)
 xyxy pixels, num_boxes, objects (n,) class ids, cls_prob (n, classes) without background, image_width, image_height. All
 n rows are stored: num_boxes counts those above the detector's threshold. A file that is itself such a dictionary, with
-``features`` in it, is ViLBERT's (value.md §2.6); there cls_prob has the background first. Features without an info file
+``features`` in it, is ViLBERT's; there cls_prob has the background first. Features without an info file
 are stored with boxes of zeros in an image of 0 x 0. The key is the file's path without ".npy".
 """
 

@@ -1,4 +1,4 @@
-"""QVHighlights' folders of .npz features, one file a video or query (papers: lam.md §3.2).
+"""QVHighlights' folders of .npz features, one file a video or query.
 
 Sources: jayleicn/moment_detr (slowfast_features, clip_features, clip_text_features), TencentARC/UMT (PANN audio).
 A video's or sound's file has ``features`` (clips, d), one row for every two seconds: 2304 of SlowFast, 512 of CLIP,

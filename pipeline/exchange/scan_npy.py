@@ -1,6 +1,6 @@
 """SCAN's {split}_ims.npy: (images, regions, d) float32, with {split}_caps.txt and {split}_ids.txt beside it.
 
-Source: kuanghueilee/SCAN, data.py (papers: value.md §2.6, attention_vl.md §4.1). The file holds no boxes (SCAN issue 8)
+Source: kuanghueilee/SCAN, data.py. The file holds no boxes (SCAN issue 8)
 and no image sizes: heed stores boxes of zeros in an image of 0 x 0, and the store's description says so. Image i has
 the captions 5 i to 5 i + 4. Where the file has a row for each caption, the five equal rows of an image are one entry.
 The key is the image's line in {split}_ids.txt, or its number from 0.

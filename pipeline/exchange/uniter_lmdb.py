@@ -1,4 +1,4 @@
-"""UNITER's image LMDB: name.npz -> float16 arrays in msgpack, or a compressed .npz (papers: value.md §2.6).
+"""UNITER's image LMDB: name.npz -> float16 arrays in msgpack, or a compressed .npz.
 
 Source: ChenRocks/UNITER, scripts/convert_imgdir.py and data/data.py. The folder is called ``feat_th0.2_max100_min10``,
 ``feat_numbb36`` or ``all``, with ``_compressed`` behind it where the entries are .npz; beside it may lie

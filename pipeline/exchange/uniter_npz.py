@@ -1,4 +1,4 @@
-"""UNITER's folder of .npz files: features, norm_bb, conf, soft_labels; float32 (papers: value.md §2.6).
+"""UNITER's folder of .npz files: features, norm_bb, conf, soft_labels; float32.
 
 Source: ChenRocks/UNITER, scripts/convert_imgdir.py reads this folder. ``norm_bb`` (n, 6) is x1, y1, x2, y2, w, h as
 fractions of the image, whose size in pixels the file does not say: heed stores the fractions as boxes in an image of

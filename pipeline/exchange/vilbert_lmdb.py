@@ -3,7 +3,7 @@
 Sources: facebookresearch/vilbert-multi-task, script/convert_to_lmdb.py: arrays image_id, image_h, image_w, num_boxes,
 boxes, features; jiasenlu/vilbert_beta and e-bug/volta, data/*/convert_*_lmdb.py: a TSV's rows as text, numbers in
 base64, with VOLTA's names img_h, img_w, objects_id, …; volta, features_extraction/h5_to_lmdb.py: arrays under the names
-of its HDF5 (obj_id, …); M4C: features flat, (n * 2048,) (papers: value.md §2.6, attention_vl.md §4.4). Boxes are xyxy
+of its HDF5 (obj_id, …); M4C: features flat, (n * 2048,). Boxes are xyxy
 pixels. Pickles are read by `pipeline.exchange.restricted`. Where only ``cls_prob`` tells the classes, its first column
 is background.
 """

@@ -1,6 +1,6 @@
 """VOLTA's HDF5: a group an image with features, boxes, obj_id, obj_conf, attr_id, attr_conf, img_w, img_h.
 
-Source: e-bug/volta, features_extraction/large_tsv_to_h5.py (papers: value.md §2.6): ids int64, confidences, boxes (xyxy
+Source: e-bug/volta, features_extraction/large_tsv_to_h5.py: ids int64, confidences, boxes (xyxy
 pixels) and features float32, sizes as 0-d datasets; files with the sizes as attributes are read as well.
 """
 

@@ -1,4 +1,4 @@
-"""VOLTA's TSV: LXMERT's ten columns and three more: cls_prob, attrs, classes (papers: value.md §2.6).
+"""VOLTA's TSV: LXMERT's ten columns and three more: cls_prob, attrs, classes.
 
 Source: e-bug/volta, data/*/extract_*_image.py. The three hold every class's and attribute's probability, which a store
 does not keep: they are passed over when read and left empty when written. Files without them are read as well.

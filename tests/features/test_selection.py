@@ -6,7 +6,7 @@ from features.selection import choose, surviving
 
 
 def published_rule(boxes, scores, overlap, threshold, least, most):
-    """Bottom-up attention's loop over classes, from its description (value.md §2.5), one image at a time."""
+    """Bottom-up attention's loop over classes, from its description, one image at a time."""
     shared = iou(boxes, boxes)
     best = np.zeros(len(boxes))
     for kind in range(scores.shape[1]):
