@@ -76,7 +76,7 @@ class ExtractRegions:
     # Images the detector sees at once.
     batch: int = 8
     # Images with more pixels fail, unread.
-    max_pixels: int = 180_000_000
+    max_pixels: int = 100_000_000
 
     def run(self) -> int:
         """Extract."""

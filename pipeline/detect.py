@@ -31,7 +31,7 @@ class DetectRegions:
     """Number type of the stored features."""
     batch: int = 8
     """Images the detector sees at once. Part of the identity: it can change a feature's last bit."""
-    max_pixels: int = 180_000_000
+    max_pixels: int = 100_000_000
     """Larger images fail, unread."""
     decoders: int = 2
     """Threads that decode the next batch while the detector works."""
