@@ -235,7 +235,7 @@ class StoreVerify:
         """Verify."""
         from pipeline.identity import Identity
         from pipeline.progress import JobProgress
-        from pipeline.verify import verify
+        from pipeline.verify import strays, verify
 
         bad = 0
         with JobProgress("verifying", Identity.read(self.store).shards, "shards") as progress:
@@ -244,6 +244,8 @@ class StoreVerify:
                 for problem in problems:
                     print(f"{part}: {problem}")
                 progress.update(done)
+        for name in strays(self.store):
+            print(f"Note: shards/{name} is none of the store's files; nothing reads it.")
         print(f"{self.store}: {f'{bad} parts are not sound' if bad else 'sound'}.")
         return 1 if bad else 0
 

@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from features.errors import HeedError
-from pipeline.atomic import write_json
 from pipeline.fields import Field, Fields
+from pipeline.sealed import unsealed, write_sealed
 
 SCHEMA_VERSION = 1
 IDENTITY_FILE = "store.json"
+MEMBERS = {"heed_store", "kind", "format", "fields", "extractor", "source", "plan"}
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class Identity:
     extractor: dict[str, Any]
     """What made the rows: name, weights digest, options, vocabularies; key ``versions`` is told, never compared."""
     source: dict[str, Any]
-    """uri (told, never compared), inputs, digest."""
+    """inputs and digest; uri and command (what `pipeline.repair` runs) are told, never compared."""
     shard_rows: int
     """Inputs a shard."""
 
@@ -58,18 +59,21 @@ class Identity:
 
     def write(self, store: Path) -> None:
         """Write store.json."""
-        write_json(store / IDENTITY_FILE, self.to_json())
+        write_sealed(store / IDENTITY_FILE, self.to_json())
 
     @staticmethod
     def read(store: Path) -> Identity:
-        """Read store.json; `HeedError` where there is none or a newer heed wrote it."""
+        """Read store.json; `HeedError` where there is none or it is damaged or a newer heed's."""
         path = store / IDENTITY_FILE
         try:
-            value = json.loads(path.read_text(encoding="utf-8"))
-            version = value["heed_store"]
+            data = path.read_bytes()
+            version = json.loads(data)["heed_store"]  # first, as a later schema may seal in another way
             if version > SCHEMA_VERSION:
                 raise HeedError(f"{store} has store schema {version}; this heed reads up to {SCHEMA_VERSION}. "
                                 "Update heed to read it.")
+            value = unsealed(data)
+            if set(value) != MEMBERS:
+                raise ValueError(f"its members are {', '.join(value)}")
             return Identity(
                 kind=value["kind"], format=value["format"],
                 fields={name: Field.from_json(spec) for name, spec in value["fields"].items()},
@@ -81,12 +85,13 @@ class Identity:
             hint = f" Did you mean {store.parent / close[0]}?" if close else ""
             raise HeedError(f"{store} is not a store: it has no {IDENTITY_FILE}.{hint}") from None
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise HeedError(f"{path} is damaged: {error!r}.") from error
+            raise HeedError(f"{path} is damaged: {error!r}. Bring it back from a copy, or make the store again; "
+                            "nothing else says what its shards hold.") from error
 
     def differences(self, other: Identity) -> list[str]:
         """In words, how ``other`` would give different shards; empty where it would give the same."""
         mine, theirs = _flat(self.to_json()), _flat(other.to_json())
-        told = ("source.uri", "extractor.versions", "extractor.options.device", "plan.shards")
+        told = ("source.uri", "source.command", "extractor.versions", "extractor.options.device", "plan.shards")
         names = sorted(name for name in {*mine, *theirs} if not name.startswith(told))
         return [f"{name}: {mine.get(name, 'nothing')} in the store, {theirs.get(name, 'nothing')} now"
                 for name in names if mine.get(name) != theirs.get(name)]
@@ -113,19 +118,22 @@ class ShardRecord:
         """Commit the shard."""
         value = {"shard": self.shard, "rows": self.rows, "bytes": self.bytes, "sha256": self.sha256,
                  "failed": list(self.failed)}
-        write_json(record_path(store, self.shard), value, aside)
+        write_sealed(record_path(store, self.shard), value, aside)
 
     @staticmethod
     def read(store: Path, number: int) -> ShardRecord | None:
         """The record of shard ``number``, None where it is not committed; `HeedError` where the record is damaged."""
         path = record_path(store, number)
         try:
-            return ShardRecord(**json.loads(path.read_text(encoding="utf-8")))
+            record = ShardRecord(**unsealed(path.read_bytes()))
+            if record.shard != number:
+                raise ValueError(f"it is the record of shard {record.shard:06d}")
+            return record
         except FileNotFoundError:
             return None
         except (ValueError, TypeError) as error:
             raise HeedError(f"The commit record {path} is damaged: {error}. "
-                            "Delete it and run the extraction again to rebuild that shard.") from error
+                            f"heed store repair {store} makes that shard again.") from error
 
 
 def record_path(store: Path, number: int) -> Path:

@@ -29,7 +29,11 @@ class Index:
     @staticmethod
     def build(keys: Iterable[str]) -> Index:
         """Index of ``keys`` in the order of the store's rows."""
-        hashes = np.fromiter((key_hash(key) for key in keys), np.uint64)
+        return Index.from_hashes(np.fromiter((key_hash(key) for key in keys), np.uint64))
+
+    @staticmethod
+    def from_hashes(hashes: np.ndarray) -> Index:
+        """Index of the keys with these hashes (rows,) uint64, in the order of the store's rows."""
         order = np.argsort(hashes, kind="stable")
         return Index(hashes[order], order.astype(np.int64))
 
@@ -44,22 +48,34 @@ class Index:
 
     def write(self, store: Path, fingerprint: str) -> None:
         """Write index.arrow; ``fingerprint`` says which shards it belongs to."""
+        with atomic_write(store / INDEX_FILE) as file:
+            file.write(self.to_bytes(fingerprint))
+
+    def to_bytes(self, fingerprint: str) -> bytes:
+        """What index.arrow holds."""
         table = pa.record_batch({"hash": pa.array(self._hashes), "row": pa.array(self._rows)})
-        table = table.replace_schema_metadata({"fingerprint": fingerprint})
+        table = table.replace_schema_metadata({"fingerprint": fingerprint, "sha256": self._digest()})
         sink = pa.BufferOutputStream()
         with pa.ipc.new_file(sink, table.schema) as writer:
             writer.write_batch(table)
-        with atomic_write(store / INDEX_FILE) as file:
-            file.write(sink.getvalue())
+        return sink.getvalue().to_pybytes()
+
+    def _digest(self) -> str:
+        return hashlib.sha256(self._hashes.data).hexdigest() + hashlib.sha256(self._rows.data).hexdigest()
 
     @staticmethod
     def read(store: Path, fingerprint: str) -> Index | None:
-        """The written index, or None where there is none or it belongs to other shards."""
+        """The written index, or None where there is none, or it is damaged or belongs to other shards.
+
+        Its checksum is compared here, 16 bytes a row: a changed hash would hide a row without a word.
+        """
         try:
             with pa.memory_map(str(store / INDEX_FILE)) as source:
                 batch = pa.ipc.open_file(source).get_batch(0)
-        except (OSError, pa.ArrowInvalid):
+            index = Index(batch.column("hash").to_numpy(), batch.column("row").to_numpy())
+            told = {"fingerprint": fingerprint, "sha256": index._digest()}
+        except (OSError, pa.ArrowException, ValueError, KeyError):
             return None
-        if (batch.schema.metadata or {}).get(b"fingerprint", b"").decode() != fingerprint:
-            return None
-        return Index(batch.column("hash").to_numpy(), batch.column("row").to_numpy())
+        same_types = (index._hashes.dtype, index._rows.dtype) == (np.uint64, np.int64)
+        metadata = {name.encode(): value.encode() for name, value in told.items()}
+        return index if same_types and batch.schema.metadata == metadata else None

@@ -22,20 +22,36 @@ from pipeline.index import Index
 from pipeline.shards import Shard, open_shard, shard_format
 
 
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise HeedError(f"{path} cannot be read: {error.strerror or error}.") from error
+
+
 class Store:
     """An open store. Rows are numbered 0, 1, … through the shards in order."""
 
-    def __init__(self, path: Path, identity: Identity, records: Sequence[ShardRecord]) -> None:
+    def __init__(
+        self, path: Path, identity: Identity, records: Sequence[ShardRecord], check: bool = False
+    ) -> None:
         self.path = path
         self.identity = identity
         self.records = records
+        self.check = check
         self._starts = np.cumsum([0, *(record.rows for record in records)])
         self._shards: dict[int, Shard] = {}
         self._index: Index | None = None
 
     @staticmethod
-    def open(path: str | Path, partial: bool = False) -> Store:
+    def open(path: str | Path, partial: bool = False, check: bool = False) -> Store:
         """Open a store; its cost grows with the number of shards, not of rows.
+
+        With ``check`` each shard's SHA-256 is compared when it is first used, which reads it whole once; what is read
+        is then what was written, or there is a `HeedError`. By default only sizes are compared and a changed bit in a
+        shard goes unseen: `heed store verify` finds it.
 
         Raises `HeedError` where the folder is no store, and, unless ``partial``, where shards of the plan are not
         committed yet.
@@ -47,7 +63,7 @@ class Store:
         if len(records) < len(found) and not partial:
             raise HeedError(f"{path} is not finished: {len(records)} of {len(found)} shards are committed. "
                             "Run the same extraction again; it goes on where it stopped.")
-        return Store(path, identity, records)
+        return Store(path, identity, records, check)
 
     def __len__(self) -> int:
         return int(self._starts[-1])
@@ -68,8 +84,10 @@ class Store:
             size = path.stat().st_size if path.exists() else None
             if size != record.bytes:
                 what = "is missing" if size is None else f"has {size} bytes where its record says {record.bytes}"
-                raise HeedError(f"Shard {path} {what}. Delete {path.with_suffix('.json')} and run the extraction again "
-                                "to rebuild it.")
+                raise HeedError(f"Shard {path} {what}. heed store repair {self.path} makes it again.")
+            if self.check and file_digest(path) != record.sha256:
+                raise HeedError(f"Shard {path} does not match its SHA-256: its bytes have changed since they were "
+                                f"written. heed store repair {self.path} makes it again.")
             shard = open_shard(path, self.identity.format, self.identity.fields)
             if len(shard) != record.rows:
                 raise HeedError(f"Shard {path} has {len(shard)} rows where its record says {record.rows}.")

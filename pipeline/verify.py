@@ -2,72 +2,153 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterator
+import os
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
+
+import numpy as np
 
 from features.errors import HeedError
 from pipeline.fields import regions_from_row
-from pipeline.identity import Identity, ShardRecord, shard_path
-from pipeline.index import Index
+from pipeline.identity import Identity, ShardRecord, record_path, shard_path
+from pipeline.index import INDEX_FILE, Index, key_hash
 from pipeline.shards import open_shard, shard_format
-from pipeline.store import Store
+from pipeline.store import Store, file_digest
+
+THREADS = min(8, os.cpu_count() or 1)
+"""Shards looked at at once; checksums and numpy let other threads run meanwhile."""
+
+
+@dataclass
+class _Looked:
+    """What one shard's check found, and the hashes of its keys."""
+
+    problems: list[str] = field(default_factory=list)
+    stored: np.ndarray = field(default_factory=lambda: np.zeros(0, np.uint64))
+    failed: np.ndarray = field(default_factory=lambda: np.zeros(0, np.uint64))
 
 
 def verify(path: Path, quick: bool = False) -> Iterator[tuple[str, list[str]]]:
     """Check a store part by part: yield each part's name and what is wrong with it, in words (empty: nothing).
 
-    ``quick`` compares sizes with records; otherwise checksums, every row and every key are checked as well.
+    ``quick`` compares sizes with records, and those with the plan. Otherwise every checksum is compared, every row
+    decoded, and where all shards are sound two more parts follow them: "keys" (no two inputs share one) and "index"
+    (it holds each key at its row, and nothing else). Shards are looked at several at once and told in plan order.
     """
     identity = Identity.read(path)
+    looked: list[_Looked] = []
+    for number, result in enumerate(_all_shards(path, identity, quick)):
+        looked.append(result)
+        yield f"shard {number:06d}", result.problems
+    if quick or any(result.problems for result in looked):
+        return
+    store = Store.open(path)
+    yield "keys", list(_shared_keys(store, looked))
+    yield "index", list(_index_problems(store, [result.stored for result in looked]))
+
+
+def shard_number(part: str) -> int | None:
+    """The number of the shard that `verify` calls ``part``; None where it is no shard."""
+    kind, _, number = part.partition(" ")
+    return int(number) if kind == "shard" else None
+
+
+def strays(path: Path) -> list[str]:
+    """Names of files in shards/ that are not the store's; nothing reads them, so they are no fault."""
+    identity = Identity.read(path)
     suffix = shard_format(identity.format).SUFFIX
-    keys: dict[str, int] = {}
-    whole = True
-    for number in range(identity.shards):
-        problems = list(_shard_problems(path, identity, number, suffix, quick, keys))
-        whole = whole and not problems
-        yield f"shard {number:06d}", problems
-    if whole and not quick:
-        store = Store.open(path)
-        yield "index", [] if Index.read(path, store.fingerprint()) else ["is missing or stale (look-ups still work)"]
+    own = {name.name for number in range(identity.shards)
+           for name in (shard_path(path, number, suffix), record_path(path, number))}
+    folder = path / "shards"
+    return sorted(file.name for file in folder.iterdir() if file.name not in own) if folder.is_dir() else []
 
 
-def _shard_problems(
-    path: Path, identity: Identity, number: int, suffix: str, quick: bool, keys: dict[str, int]
-) -> Iterator[str]:
-    file = shard_path(path, number, suffix)
+def _all_shards(path: Path, identity: Identity, quick: bool) -> Iterator[_Looked]:
+    ahead: deque[Future[_Looked]] = deque()
+    with ThreadPoolExecutor(THREADS) as pool:
+        for number in range(identity.shards):
+            ahead.append(pool.submit(_look, path, identity, number, quick))
+            if len(ahead) > 2 * THREADS:
+                yield ahead.popleft().result()
+        while ahead:
+            yield ahead.popleft().result()
+
+
+def _look(path: Path, identity: Identity, number: int, quick: bool) -> _Looked:
+    looked = _Looked()
+    file = shard_path(path, number, shard_format(identity.format).SUFFIX)
     try:
         record = ShardRecord.read(path, number)
+        if record is None:
+            looked.problems.append("is not committed: run the job again")
+            return looked
+        looked.problems += _record_problems(file, record, len(identity.shard_inputs(number)))
+        if not quick and not looked.problems:
+            _look_inside(file, identity, record, looked)
     except HeedError as error:
-        yield str(error)
-        return
-    if record is None:
-        yield "is not committed: run the extraction again"
-        return
-    if not file.exists():
+        looked.problems.append(str(error))
+    except Exception as error:  # a reader that stumbles over damage must not keep the other shards from being told
+        looked.problems.append(f"{file} cannot be read: {error!r}")
+    return looked
+
+
+def _record_problems(file: Path, record: ShardRecord, inputs: int) -> Iterator[str]:
+    size = file.stat().st_size if file.is_file() else None
+    if size is None:
         yield f"{file} is missing"
-        return
-    if file.stat().st_size != record.bytes:
-        yield f"{file} has {file.stat().st_size} bytes where its record says {record.bytes}"
-        return
-    inputs = len(identity.shard_inputs(number))
+    elif size != record.bytes:
+        yield f"{file} has {size} bytes where its record says {record.bytes}"
     if record.rows + len(record.failed) != inputs:
         yield f"accounts for {record.rows} rows and {len(record.failed)} failures of {inputs} inputs"
-    if quick:
+
+
+def _look_inside(file: Path, identity: Identity, record: ShardRecord, looked: _Looked) -> None:
+    if file_digest(file) != record.sha256:
+        looked.problems.append(f"{file} does not match its SHA-256")
         return
-    with file.open("rb") as data:
-        if hashlib.file_digest(data, "sha256").hexdigest() != record.sha256:
-            yield f"{file} does not match its SHA-256"
-            return
-    try:
-        shard = open_shard(file, identity.format, identity.fields)
-        for row in range(len(shard)):
-            content = shard.row(row)
-            key = content["key"]
-            if key in keys:
-                yield f"key {key!r} is in shard {keys[key]:06d} as well"
-            keys[key] = number
-            if identity.kind == "regions":
+    shard = open_shard(file, identity.format, identity.fields)
+    if len(shard) != record.rows:
+        looked.problems.append(f"{file} has {len(shard)} rows where its record says {record.rows}")
+    keys = []
+    for row in range(len(shard)):
+        content = shard.row(row)
+        keys.append(content["key"])
+        if identity.kind == "regions":
+            try:
                 regions_from_row(content).checked()
-    except HeedError as error:
-        yield str(error)
+            except HeedError as error:
+                looked.problems.append(f"row {row} ({content['key']!r}): {error}")
+    looked.stored = _hashes(keys)
+    looked.failed = _hashes([failure["key"] for failure in record.failed])
+
+
+def _hashes(keys: Sequence[str]) -> np.ndarray:
+    return np.fromiter((key_hash(key) for key in keys), np.uint64, len(keys))
+
+
+def _shared_keys(store: Store, looked: Sequence[_Looked]) -> Iterator[str]:
+    """In words, each key that two inputs have. Only hashes are kept of all; keys are read where two are equal."""
+    hashes = np.concatenate([np.zeros(0, np.uint64), *(part for each in looked for part in (each.stored, each.failed))])
+    hashes.sort()
+    twice = np.unique(hashes[1:][hashes[1:] == hashes[:-1]])
+    places: dict[str, list[str]] = {}
+    for position, each in enumerate(looked if len(twice) else ()):
+        shard, failed = store.shard(position), store.records[position].failed
+        for row in np.flatnonzero(np.isin(each.stored, twice)):
+            places.setdefault(shard.key(int(row)), []).append(f"shard {position:06d}")
+        for place in np.flatnonzero(np.isin(each.failed, twice)):
+            places.setdefault(failed[int(place)]["key"], []).append(f"the failures of shard {position:06d}")
+    for key, where in places.items():
+        if len(where) > 1:
+            yield f"key {key!r} is in {' and in '.join(where)}"
+
+
+def _index_problems(store: Store, hashes: Sequence[np.ndarray]) -> Iterator[str]:
+    index = Index.from_hashes(np.concatenate([np.zeros(0, np.uint64), *hashes]))
+    file = store.path / INDEX_FILE
+    if not file.is_file() or file.read_bytes() != index.to_bytes(store.fingerprint()):
+        state = "is stale or damaged" if file.is_file() else "is missing"
+        yield f"{file} {state} (look-ups then read all keys); heed store repair {store.path} writes it again"

@@ -1,0 +1,42 @@
+"""Small JSON files that notice when a bit of them has changed: store.json and the commit records.
+
+A sealed file is an object, indented by one space, whose last member ``seal`` is the SHA-256 of the same text without
+that member. It has exactly one form, so that any other byte, were it only a space or the last line's end, is damage.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from pipeline.atomic import atomic_write
+
+SEAL = "seal"
+
+
+def sealed(value: dict[str, Any]) -> bytes:
+    """``value`` with its seal, as the file holds it."""
+    digest = hashlib.sha256(_text(value)).hexdigest()
+    return _text({**value, SEAL: digest})
+
+
+def unsealed(data: bytes) -> dict[str, Any]:
+    """What a sealed file holds, without the seal; `ValueError` where it is damaged. A file without a seal is taken."""
+    value = json.loads(data.decode("utf-8"))
+    if not isinstance(value, dict):
+        raise ValueError("it holds no JSON object")
+    if value.pop(SEAL, None) is not None and sealed(value) != data:
+        raise ValueError("it does not match its seal, the SHA-256 of its content")
+    return value
+
+
+def write_sealed(path: Path, value: dict[str, Any], aside: Path | None = None) -> None:
+    """Write ``value`` with its seal, atomically; the same value gives the same bytes."""
+    with atomic_write(path, aside) as file:
+        file.write(sealed(value))
+
+
+def _text(value: dict[str, Any]) -> bytes:
+    return (json.dumps(value, indent=1, ensure_ascii=False) + "\n").encode()
