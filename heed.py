@@ -24,6 +24,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "import": ("pipeline.commands:Import", "somebody else's feature files into a store"),
     "store info": ("pipeline.commands:StoreInfo", "what a store holds"),
     "store verify": ("pipeline.commands:StoreVerify", "is a store sound?"),
+    "store repair": ("pipeline.commands:StoreRepair", "make a store's damaged shards again"),
     "store peek": ("pipeline.commands:StorePeek", "look at rows of a store"),
     "store convert": ("pipeline.commands:StoreConvert", "another shard format, number type or shard size"),
     "store export": ("pipeline.commands:StoreExport", "a store into somebody else's feature files"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
@@ -78,17 +79,18 @@ class ExtractRegions:
     # Images with more pixels fail, unread.
     max_pixels: int = 100_000_000
 
-    def run(self) -> int:
-        """Extract."""
+    def run(self, again: Collection[int] = ()) -> int:
+        """Extract; the shards in ``again`` although they are there."""
         from pipeline.detect import DetectRegions
         from pipeline.job import run_job
+        from pipeline.repair import told
         from pipeline.sources import open_source
 
         source = open_source(self.source)
         spec = DetectRegions(self.detector, self.options, self.job.dtype, self.batch, self.max_pixels)
         summary = run_job(spec, source, self.store, format=self.job.format, shard_rows=self.job.shard_rows,
                           retry_failed=self.job.retry_failed, actors=self.job.actors, address=self.job.address,
-                          inline=self.job.inline)
+                          inline=self.job.inline, command=told("extract regions", self), again=again)
         print(summary.text())
         return summary.status
 
@@ -109,13 +111,15 @@ class Import:
     # Entries a shard; 0 takes 32 to 512, the more the larger the file.
     shard_rows: int = 0
 
-    def run(self) -> int:
-        """Import."""
+    def run(self, again: Collection[int] = ()) -> int:
+        """Import; the shards in ``again`` although they are there."""
         from pipeline.importer import open_import
         from pipeline.job import run_job
+        from pipeline.repair import told
 
         source, spec = open_import(self.format, self.path, self.dtype)
-        summary = run_job(spec, source, self.store, shard_rows=self.shard_rows, inline=True)
+        summary = run_job(spec, source, self.store, shard_rows=self.shard_rows, inline=True,
+                          command=told("import", self), again=again)
         print(summary.text())
         return summary.status
 
@@ -165,16 +169,18 @@ class StoreConvert:
     # Inputs a shard; 0 keeps the store's.
     shard_rows: int = 0
 
-    def run(self) -> int:
-        """Convert."""
+    def run(self, again: Collection[int] = ()) -> int:
+        """Convert; the shards in ``again`` although they are there."""
         from pipeline.convert import open_convert
         from pipeline.identity import Identity
         from pipeline.job import run_job
+        from pipeline.repair import told
 
         identity = Identity.read(self.store)
         source, spec = open_convert(self.store, self.dtype or "")
         summary = run_job(spec, source, self.out, format=self.format or identity.format,
-                          shard_rows=self.shard_rows or identity.shard_rows, inline=True)
+                          shard_rows=self.shard_rows or identity.shard_rows, inline=True,
+                          command=told("store convert", self), again=again)
         print(summary.text())
         return summary.status
 
@@ -233,21 +239,61 @@ class StoreVerify:
 
     def run(self) -> int:
         """Verify."""
-        from pipeline.identity import Identity
-        from pipeline.progress import JobProgress
-        from pipeline.verify import strays, verify
+        from pipeline.verify import strays
 
-        bad = 0
-        with JobProgress("verifying", Identity.read(self.store).shards, "shards") as progress:
-            for done, (part, problems) in enumerate(verify(self.store, self.quick), 1):
-                bad += bool(problems)
-                for problem in problems:
-                    print(f"{part}: {problem}")
-                progress.update(done)
+        bad = len(_unsound(self.store, self.quick))
         for name in strays(self.store):
             print(f"Note: shards/{name} is none of the store's files; nothing reads it.")
         print(f"{self.store}: {f'{bad} parts are not sound' if bad else 'sound'}.")
         return 1 if bad else 0
+
+
+@dataclass(frozen=True)
+class StoreRepair:
+    """Make the damaged or missing shards of a store again, and no others, by the command that made it.
+
+    Exit status 1 where the store is not what it was.
+    """
+
+    # Folder of the store.
+    store: Positional[Path]
+    # Where the source of the store is now, if it has moved.
+    source: str = ""
+
+    def run(self) -> int:
+        """Repair."""
+        from pipeline.repair import remake, write_index
+        from pipeline.verify import shard_number
+
+        unsound = _unsound(self.store)
+        if "keys" in unsound:
+            print(f"{self.store}: keys that two inputs share cannot be repaired; give the inputs other keys in a list.")
+            return 1
+        shards = [number for part in unsound if (number := shard_number(part)) is not None]
+        left = remake(self.store, shards, self.source) if shards else []
+        if "index" in unsound:
+            write_index(self.store)
+        for problem in left:
+            print(f"{self.store}: {problem}.")
+        if not left:
+            print(f"{self.store}: {f'{len(unsound)} parts repaired' if unsound else 'sound; nothing to repair'}.")
+        return 1 if left else 0
+
+
+def _unsound(store: Path, quick: bool = False) -> list[str]:
+    """Verify a store with progress, print what is wrong, and give the names of the parts that are not sound."""
+    from pipeline.identity import Identity
+    from pipeline.progress import JobProgress
+    from pipeline.verify import verify
+
+    unsound = []
+    with JobProgress("verifying", Identity.read(store).shards, "shards") as progress:
+        for done, (part, problems) in enumerate(verify(store, quick), 1):
+            unsound += [part] if problems else []
+            for problem in problems:
+                print(f"{part}: {problem}")
+            progress.update(done)
+    return unsound
 
 
 @dataclass(frozen=True)

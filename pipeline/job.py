@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import fcntl
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from features.errors import HeedError
 from pipeline.identity import IDENTITY_FILE, Identity, ShardRecord, shard_path
@@ -81,20 +82,25 @@ def run_job(
     actors: int = 0,
     address: str = "",
     inline: bool = False,
+    command: dict[str, Any] | None = None,
+    again: Collection[int] = (),
 ) -> Summary:
     """Read every input of ``source`` into ``store``.
 
     ``shard_rows`` 0 chooses a number; ``actors`` 0 takes one for each CPU core (or each GPU); ``address`` names a Ray
-    cluster that shares the file system; ``inline`` works in this process without Ray. Raises `HeedError` where the
-    store holds something else than this job would write.
+    cluster that shares the file system; ``inline`` works in this process without Ray. ``command`` is what
+    `pipeline.repair` needs to run the job again; the shards in ``again`` are made anew though they are committed.
+    Raises `HeedError` where the store holds something else than this job would write.
     """
     reader = spec.open() if inline else spec.open_to_plan()
     uri = source.uri if "://" in source.uri else str(Path(source.uri).absolute())
     listed = {"uri": uri, "inputs": len(source.items), "digest": source.digest()}
+    if command:
+        listed["command"] = command
     rows = shard_rows or default_shard_rows(len(source.items))
     identity = Identity(reader.kind, format, reader.fields, reader.describe(), listed, rows)
     with _locked(store, identity):
-        tasks, records = _plan(store, identity, source, retry_failed)
+        tasks, records = _plan(store, identity, source, retry_failed, again)
         lost: list[str] = []
         total = sum(len(task.items) for task in tasks)
         with JobProgress("extracting", total, "images") as progress:
@@ -161,7 +167,7 @@ def _locked(store: Path, identity: Identity) -> Iterator[None]:
 
 
 def _plan(
-    store: Path, identity: Identity, source: Source, retry_failed: bool
+    store: Path, identity: Identity, source: Source, retry_failed: bool, again: Collection[int]
 ) -> tuple[list[ShardTask], dict[int, ShardRecord]]:
     """What is left to do, and the records of what is done; a shard whose size is not its record's is done again."""
     suffix = shard_format(identity.format).SUFFIX
@@ -169,7 +175,7 @@ def _plan(
     records: dict[int, ShardRecord] = {}
     for number in range(identity.shards):
         items = [source.items[i] for i in identity.shard_inputs(number)]
-        record = ShardRecord.read(store, number)
+        record = None if number in again else ShardRecord.read(store, number)
         path = shard_path(store, number, suffix)
         if record is None or not path.exists() or path.stat().st_size != record.bytes:
             tasks.append(ShardTask(number, items, retry=False))
