@@ -140,3 +140,14 @@ def test_a_monitor_the_validation_does_not_give_is_told(tmp_path):
     task.monitor = "accuracy"
     with pytest.raises(HeedError, match=r"'accuracy'.*score"):
         train(task, CONFIG, run_folder(tmp_path / "run"))
+
+
+def test_bf16_is_used_where_asked_and_weights_stay_float32(tmp_path):
+    class Watching(Regression):
+        def step(self, batch):
+            assert self.model(batch).dtype == torch.bfloat16
+            return super().step(batch)
+
+    run = run_folder(tmp_path / "run")
+    train(Watching(), replace(CONFIG, precision="bf16", epochs=1), run)
+    assert all(value.dtype == torch.float32 for value in weights(run)["model"].values())
