@@ -71,9 +71,10 @@ def _start(address: str) -> Any:
         if address:
             ray.init(address=address, log_to_driver=False, logging_level="ERROR")
         else:
-            # The object store carries only task arguments: the least Ray allows is plenty.
-            ray.init(num_cpus=os.cpu_count(), include_dashboard=False, log_to_driver=False, logging_level="ERROR",
-                     object_store_memory=100 << 20)
+            # "local", or Ray would join any cluster it finds here, be it one that a killed run has left to die. The
+            # object store carries only task arguments: the least Ray allows is plenty.
+            ray.init(address="local", num_cpus=os.cpu_count(), include_dashboard=False, log_to_driver=False,
+                     logging_level="ERROR", object_store_memory=100 << 20)
     except (ConnectionError, RuntimeError, ValueError) as error:
         where = f"at {address}" if address else "on this machine"
         raise HeedError(f"Ray {where} does not answer: {error}") from error
