@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 import tarfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,8 @@ import numpy as np
 from features.errors import HeedError
 
 IMAGE_SUFFIXES = frozenset([".bmp", ".gif", ".jfif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"])
+MAX_BYTES = 1 << 30
+"""Larger inputs fail, unread: the largest real photographs are some hundred megabytes, and workers share memory."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,8 @@ class Item:
     """Where the bytes begin in the file: more than 0 for a member of a tar."""
     boxes: np.ndarray | None = None
     """(n, 4) float32 xyxy pixel boxes to pool features for, where the list gives them."""
+    error: str = ""
+    """Why it cannot be read, where listing it has shown that already; `read_bytes` raises it."""
 
 
 @dataclass(frozen=True)
@@ -82,18 +86,26 @@ def open_source(uri: str) -> Source:
 
 
 def read_bytes(item: Item) -> bytes:
-    """The bytes of one input; `HeedError` with the reason where they cannot be had."""
+    """The bytes of one input; `HeedError` with the reason where they cannot be had or are more than `MAX_BYTES`."""
+    if item.error:
+        raise HeedError(item.error)
+    if item.size > MAX_BYTES:
+        raise HeedError(f"has {item.size} bytes; heed reads inputs of up to {MAX_BYTES}")
+    most = item.size if item.size >= 0 else MAX_BYTES + 1
     try:
         if "://" in item.uri:
             import fsspec
 
             with fsspec.open(item.uri, "rb") as file:
-                return file.read()
-        with Path(item.uri).open("rb") as file:
-            file.seek(item.offset)
-            data = file.read(item.size)
+                data = file.read(MAX_BYTES + 1)
+        else:
+            with Path(item.uri).open("rb") as file:
+                file.seek(item.offset)
+                data = file.read(most)
     except OSError as error:
         raise HeedError(f"cannot be read: {error.strerror or error}") from error
+    if len(data) > MAX_BYTES:
+        raise HeedError(f"has more than {MAX_BYTES} bytes, which is the most that heed reads")
     if item.size > len(data):
         raise HeedError(f"has {len(data)} bytes where {item.size} were listed")
     return data
@@ -119,18 +131,61 @@ def _folder(root: Path) -> tuple[list[Item], int]:
 
 
 def _tars(paths: Sequence[Path]) -> tuple[list[Item], int]:
-    items, skipped = [], 0
+    items: list[Item] = []
+    skipped = 0
     for path in paths:
         try:
-            with tarfile.open(path, "r:") as tar:
-                for member in tar:
-                    if member.isfile() and Path(member.name).suffix.lower() in IMAGE_SUFFIXES:
-                        items.append(Item(member.name, str(path), member.size, member.offset_data))
-                    elif not member.isdir():
-                        skipped += 1
-        except tarfile.TarError as error:
-            raise HeedError(f"{path} cannot be read as an uncompressed tar: {error}.") from error
+            for item in _members(path):
+                items += [item] if item else []
+                skipped += item is None
+        except (tarfile.TarError, OSError, ValueError, OverflowError, MemoryError, RecursionError) as error:
+            words = str(error) or type(error).__name__
+            raise HeedError(f"{path} cannot be read as an uncompressed tar: {words}.") from error
     return items, skipped
+
+
+def _members(path: Path) -> Iterator[Item | None]:
+    """The members of a tar but its folders; None for one that is no image by name.
+
+    Nothing is ever unpacked, so a member cannot write anywhere; still its name becomes a key, and others may use that
+    as a path. `HeedError` where the tar is damaged so that what follows cannot be listed.
+    """
+    with tarfile.open(path, "r:") as tar, path.open("rb") as file:
+        end = path.stat().st_size
+        while member := tar.next():
+            past = member.isreg() and not member.issparse() and not 0 <= member.size <= end - member.offset_data
+            if past or (not member.isdir() and Path(member.name).suffix.lower() in IMAGE_SUFFIXES):
+                yield Item(member.name, str(path), member.size, member.offset_data, error=_refusal(member, past))
+            elif not member.isdir():
+                yield None
+            if past:
+                return  # where the next header is follows from this size
+            if tar.offset < member.offset_data:
+                raise _damaged(path, member.offset)
+        # tarfile takes a damaged header for the end of the file; a real end is a block of zeros, or nothing.
+        file.seek(tar.offset)
+        if file.read(tarfile.BLOCKSIZE).strip(b"\0"):
+            raise _damaged(path, tar.offset)
+
+
+def _damaged(path: Path, place: int) -> HeedError:
+    return HeedError(f"{path} is damaged at byte {place}: what follows cannot be listed. Mend it, or unpack what can "
+                     "be read and name that folder.")
+
+
+def _refusal(member: tarfile.TarInfo, past: bool) -> str:
+    """Why a member must not be read; "" where it may be."""
+    if past:
+        return f"has {member.size} bytes by its header, which the tar does not; what may follow it cannot be listed"
+    if member.issym() or member.islnk():
+        return f"is a link to {member.linkname!r} in the tar; heed follows none"
+    if not member.isreg():
+        return "is no file in the tar but a device or a pipe"
+    if member.issparse():
+        return "is stored with holes (a sparse member), which heed does not read"
+    if member.name.startswith(("/", "\\")) or ".." in member.name.replace("\\", "/").split("/"):
+        return "has a name that leads out of the tar (it is absolute or has ..)"
+    return ""
 
 
 def _listed(path: Path) -> list[Item]:
