@@ -14,12 +14,13 @@ from typing import Any
 from pipeline.atomic import atomic_write
 
 SEAL = "seal"
+END = b"\n}"
 
 
 def sealed(value: dict[str, Any]) -> bytes:
-    """``value`` with its seal, as the file holds it."""
-    digest = hashlib.sha256(_text(value)).hexdigest()
-    return _text({**value, SEAL: digest})
+    """``value``, of at least one member, with its seal, as the file holds it."""
+    body = json.dumps(value, indent=1, ensure_ascii=False).encode().removesuffix(END)
+    return body + _seal(body)
 
 
 def unsealed(data: bytes) -> dict[str, Any]:
@@ -27,7 +28,8 @@ def unsealed(data: bytes) -> dict[str, Any]:
     value = json.loads(data.decode("utf-8"))
     if not isinstance(value, dict):
         raise ValueError("it holds no JSON object")
-    if value.pop(SEAL, None) is not None and sealed(value) != data:
+    body = data[:-len(_seal(b""))]
+    if value.pop(SEAL, None) is not None and data != body + _seal(body):
         raise ValueError("it does not match its seal, the SHA-256 of its content")
     return value
 
@@ -38,5 +40,7 @@ def write_sealed(path: Path, value: dict[str, Any], aside: Path | None = None) -
         file.write(sealed(value))
 
 
-def _text(value: dict[str, Any]) -> bytes:
-    return (json.dumps(value, indent=1, ensure_ascii=False) + "\n").encode()
+def _seal(body: bytes) -> bytes:
+    """What follows ``body``, an object's text without its end."""
+    digest = hashlib.sha256(body + END + b"\n").hexdigest().encode()
+    return b',\n "%s": "%s"' % (SEAL.encode(), digest) + END + b"\n"
