@@ -46,27 +46,27 @@ def main(kills: int, images: int) -> None:
         root = Path(folder)
         scenes = [sys.executable, "-m", "heed", "scenes", str(root / "scenes"), "--images", str(images)]
         subprocess.run(scenes, check=True)
-        digests, seconds = {}, 0.0
+        digests = {}
         for actors in (1, 4):
-            began = time.monotonic()
             assert extract(root / "scenes", root / f"whole{actors}", actors).wait() == 0
-            seconds = time.monotonic() - began
             digests[actors] = digest(root / f"whole{actors}")
         store, struck, shards_at_kill = root / "killed", 0, []
         while struck < kills:
             job = extract(root / "scenes", store, rng.choice([1, 2, 3, 4]))
-            # Aim across the whole job, but let each run live a little longer than the loading of the detector takes.
-            try:
-                job.wait(timeout=rng.uniform(1, max(2.0, 0.8 * seconds)))
-                if struck < kills:  # it ended first: begin a new store, so that every kill strikes a running job
-                    assert digest(store) == digests[1]
-                    store = root / f"killed{struck}"
-            except subprocess.TimeoutExpired:
-                job.send_signal(signal.SIGKILL)
-                job.wait()
-                struck += 1
-                shards_at_kill.append(committed(store) if (store / "shards").exists() else 0)
-                print(f"kill {struck} with {shards_at_kill[-1]} shards committed", flush=True)
+            # Strike some shards further on, in the middle of what is in flight; some strikes come before the first.
+            wanted = committed(store) + rng.randrange(6)
+            while job.poll() is None and committed(store) < wanted:
+                time.sleep(0.01)
+            time.sleep(rng.uniform(0, 0.5))
+            if job.poll() is not None:  # it ended first: begin a new store, so that every kill strikes a running job
+                assert digest(store) == digests[1]
+                store = root / f"killed{struck}"
+                continue
+            job.send_signal(signal.SIGKILL)
+            job.wait()
+            struck += 1
+            shards_at_kill.append(committed(store))
+            print(f"kill {struck} with {shards_at_kill[-1]} shards committed", flush=True)
         assert extract(root / "scenes", store, 2).wait() == 0
         result = {
             "kills": kills, "images": images, "shards": committed(store),

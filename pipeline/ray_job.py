@@ -21,6 +21,8 @@ from pipeline.worker import ReaderSpec, ShardTask, ShardWorker
 ATTEMPTS = 3
 """Times a shard is handed out before it is given up; each fails only if the actor's process dies or its disk fails."""
 POLL_SECONDS = 1.0
+TOKEN_VARIABLES = ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
+"""Where Ray looks for a cluster's token, besides ~/.ray/auth_token."""
 
 
 class _Actor(ShardWorker):
@@ -63,6 +65,10 @@ def run_on_ray(
 def _start(address: str) -> Any:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    token_file = Path.home() / ".ray" / "auth_token"
+    if address and (token_file.exists() or any(name in os.environ for name in TOKEN_VARIABLES)):
+        # `ray start` asks for a token where the user has one; a driver is told to send it, before Ray is imported.
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
     try:
         import ray
     except ImportError:
@@ -77,7 +83,8 @@ def _start(address: str) -> Any:
                      logging_level="ERROR", object_store_memory=100 << 20)
     except (ConnectionError, RuntimeError, ValueError) as error:
         where = f"at {address}" if address else "on this machine"
-        raise HeedError(f"Ray {where} does not answer: {error}") from error
+        hint = " (RAY_AUTH_MODE=token or disabled says whether it asks for a token)" if address else ""
+        raise HeedError(f"Ray {where} does not answer: {error}{hint}") from error
     return ray
 
 
