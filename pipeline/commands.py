@@ -119,7 +119,7 @@ class Import:
 
         source, spec = open_import(self.format, self.path, self.dtype)
         summary = run_job(spec, source, self.store, shard_rows=self.shard_rows, inline=True,
-                          command=told("import", self), again=again)
+                          command=told("import", self), again=again, unit="entries")
         print(summary.text())
         return summary.status
 
@@ -180,7 +180,7 @@ class StoreConvert:
         source, spec = open_convert(self.store, self.dtype or "")
         summary = run_job(spec, source, self.out, format=self.format or identity.format,
                           shard_rows=self.shard_rows or identity.shard_rows, inline=True,
-                          command=told("store convert", self), again=again)
+                          command=told("store convert", self), again=again, unit="rows")
         print(summary.text())
         return summary.status
 

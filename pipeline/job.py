@@ -47,6 +47,8 @@ class Summary:
     seconds: float
     lost: Sequence[str] = ()
     """Shards that no worker could finish, with reasons."""
+    unit: str = "images"
+    """What the inputs are, in the plural."""
 
     @property
     def status(self) -> int:
@@ -55,13 +57,13 @@ class Summary:
 
     def text(self, most: int = 20) -> str:
         """The summary in plain words, at most ``most`` failures listed."""
-        rate = f" ({self.extracted / self.seconds:.1f} images/s)" if self.extracted and self.seconds else ""
-        lines = [f"{self.store}: {self.stored} of {self.inputs} images stored in {self.shards} shards, "
+        rate = f" ({self.extracted / self.seconds:.1f} {self.unit}/s)" if self.extracted and self.seconds else ""
+        lines = [f"{self.store}: {self.stored} of {self.inputs} {self.unit} stored in {self.shards} shards, "
                  f"{self.bytes / 1e6:.1f} MB; this run took {self.seconds:.1f} s for {self.extracted}{rate}."]
         if self.skipped:
             lines.append(f"{self.skipped} files of the source were passed over: their names are no images'.")
         if self.failures:
-            lines.append(f"{len(self.failures)} images failed; try them again with --retry-failed:")
+            lines.append(f"{len(self.failures)} {self.unit} failed; try them again with --retry-failed:")
             lines += [f"  {failure['key']}: {failure['reason']}" for failure in self.failures[:most]]
             if len(self.failures) > most:
                 lines.append(f"  … and {len(self.failures) - most} more: heed store info {self.store} --failures")
@@ -84,12 +86,14 @@ def run_job(
     inline: bool = False,
     command: dict[str, Any] | None = None,
     again: Collection[int] = (),
+    unit: str = "images",
 ) -> Summary:
     """Read every input of ``source`` into ``store``.
 
     ``shard_rows`` 0 chooses a number; ``actors`` 0 takes one for each CPU core (or each GPU); ``address`` names a Ray
     cluster that shares the file system; ``inline`` works in this process without Ray. ``command`` is what
-    `pipeline.repair` needs to run the job again; the shards in ``again`` are made anew though they are committed.
+    `pipeline.repair` needs to run the job again; the shards in ``again`` are made anew though they are committed. ``unit``
+    is what the inputs are called.
     Raises `HeedError` where the store holds something else than this job would write.
     """
     reader = spec.open() if inline else spec.open_to_plan()
@@ -103,7 +107,7 @@ def run_job(
         tasks, records = _plan(store, identity, source, retry_failed, again)
         lost: list[str] = []
         total = sum(len(task.items) for task in tasks)
-        with JobProgress("extracting", total, "images") as progress:
+        with JobProgress(f"reading {unit}", total, unit) as progress:
             if inline:
                 _run_inline(ShardWorker(reader, store, format), tasks, records, progress)
             elif tasks:
@@ -119,7 +123,7 @@ def run_job(
     done = [records[number] for number in sorted(records)]
     return Summary(
         store, len(source.items), sum(r.rows for r in done), [f for r in done for f in r.failed], source.skipped,
-        len(done), total, sum(r.bytes for r in done), seconds, lost,
+        len(done), total, sum(r.bytes for r in done), seconds, lost, unit,
     )
 
 

@@ -103,9 +103,16 @@ class ShardWorker:
             file.flush()
             with Path(file.name).open("rb") as written:
                 digest = hashlib.file_digest(written, "sha256").hexdigest()
-            size = Path(file.name).stat().st_size
-            # From here until the new record is written, no record may vouch for the file.
-            record_path(self.store, number).unlink(missing_ok=True)
-        record = ShardRecord(number, len(rows), size, digest, failed)
+            record = ShardRecord(number, len(rows), Path(file.name).stat().st_size, digest, failed)
+            if not self._is_committed(record):
+                # From here until the new record is written, no record may vouch for the file.
+                record_path(self.store, number).unlink(missing_ok=True)
         record.write(self.store, aside)
         return record
+
+    def _is_committed(self, record: ShardRecord) -> bool:
+        """Whether another worker has just committed the same bytes: one of a killed run may live on for seconds."""
+        try:
+            return ShardRecord.read(self.store, record.shard) == record
+        except HeedError:
+            return False
