@@ -92,9 +92,9 @@ def run_job(
 
     ``shard_rows`` 0 chooses a number; ``actors`` 0 takes one for each CPU core (or each GPU); ``address`` names a Ray
     cluster that shares the file system; ``inline`` works in this process without Ray. ``command`` is what
-    `pipeline.repair` needs to run the job again; the shards in ``again`` are made anew though they are committed. ``unit``
-    is what the inputs are called.
-    Raises `HeedError` where the store holds something else than this job would write.
+    `pipeline.repair` needs to run the job again; the shards in ``again`` are made anew though they are committed.
+    ``unit`` is what the inputs are called. Raises `HeedError` where the store holds something else than this job would
+    write.
     """
     reader = spec.open() if inline else spec.open_to_plan()
     uri = source.uri if "://" in source.uri else str(Path(source.uri).absolute())
