@@ -52,11 +52,14 @@ class Source:
     """Files passed over because their names are no images'."""
 
     def digest(self) -> str:
-        """SHA-256 over keys, sizes and given boxes, in order: what the shards' content follows from, besides pixels."""
+        """SHA-256 over keys and given boxes, in order: what the plan follows from.
+
+        Not over sizes or pixels: a broken file that was mended is still this source, to be tried with --retry-failed.
+        """
         digest = hashlib.sha256()
         for item in self.items:
             boxes = "" if item.boxes is None else item.boxes.astype("<f4").tobytes().hex()
-            digest.update(json.dumps([item.key, item.size, boxes]).encode() + b"\n")
+            digest.update(json.dumps([item.key, boxes]).encode() + b"\n")
         return digest.hexdigest()
 
 

@@ -85,13 +85,17 @@ def test_what_is_no_source_is_told_in_a_sentence(tmp_path, name, words):
         open_source(str(tmp_path / name) if name else str(tmp_path))
 
 
-def test_the_digest_follows_keys_sizes_boxes_and_order(tmp_path):
-    (tmp_path / "a.jpg").write_bytes(b"1")
-    (tmp_path / "b.jpg").write_bytes(b"22")
-    before = open_source(str(tmp_path)).digest()
-    assert open_source(str(tmp_path)).digest() == before
-    (tmp_path / "b.jpg").write_bytes(b"333")
-    assert open_source(str(tmp_path)).digest() != before
+def test_the_digest_follows_keys_boxes_and_order_but_no_files_content(tmp_path):
+    def digest(*rows):
+        path = tmp_path / "list.jsonl"
+        path.write_text("\n".join(json.dumps({"path": "x.jpg", **row}) for row in rows))
+        return open_source(str(path)).digest()
+
+    one, two, boxed = {"key": "1"}, {"key": "2"}, {"key": "2", "boxes": [[0, 0, 1, 1]]}
+    before = digest(one, two)
+    (tmp_path / "x.jpg").write_bytes(b"mended")
+    assert digest(one, two) == before
+    assert len({before, digest(two, one), digest(one), digest(one, boxed), digest(one, {"key": "3"})}) == 5
 
 
 def tar_of(path, members):
