@@ -42,7 +42,7 @@ class Summary:
     """Files of the source that are no images by name."""
     shards: int
     extracted: int
-    """Inputs looked at by this run; the others were committed before."""
+    """Inputs in the shards that this run made or retried; the others were committed before."""
     bytes: int
     seconds: float
     lost: Sequence[str] = ()

@@ -35,7 +35,7 @@ class Item:
     size: int = -1
     """Bytes; -1 where only opening it would tell."""
     offset: int = 0
-    """Where the bytes begin in the file: more than 0 for a member of a tar."""
+    """Where the bytes begin in the file: more than 0 for a member of a tar. Formats of rows put the row's number."""
     boxes: np.ndarray | None = None
     """(n, 4) float32 xyxy pixel boxes to pool features for, where the list gives them."""
     error: str = ""

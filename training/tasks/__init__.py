@@ -9,7 +9,11 @@ TASKS = {
     "matching": "training.tasks.matching:MatchingConfig",
     "detection": "training.tasks.detection:DetectionConfig",
 }
-"""Name -> the task's configuration, a dataclass with ``run`` (train) and ``build`` (the task, for predicting)."""
+"""Name -> the task's configuration, a dataclass that the command line reads.
+
+It has ``out`` and ``loop``; ``run()`` trains and gives the exit status, ``build()`` the task, ``stores()`` the stores
+it reads, ``truth(split)`` what a split is judged by and ``judge(split, predictions)`` the figures.
+"""
 
 
 def task_config(name: str) -> Any:
