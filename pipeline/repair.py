@@ -13,15 +13,17 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 from features.errors import HeedError
-from pipeline import commands
+from pipeline.commands.exchange import Import
+from pipeline.commands.extract import ExtractRegions
+from pipeline.commands.rewrite import StoreConvert
 from pipeline.identity import Identity, ShardRecord
 from pipeline.index import INDEX_FILE, Index
 from pipeline.store import Store
 
 MAKERS = {
-    "extract regions": (commands.ExtractRegions, "source", "store"),
-    "import": (commands.Import, "path", "store"),
-    "store convert": (commands.StoreConvert, "store", "out"),
+    "extract regions": (ExtractRegions, "source", "store"),
+    "import": (Import, "path", "store"),
+    "store convert": (StoreConvert, "store", "out"),
 }
 """Commands that make stores, with the names of their options for the source and for the store."""
 LEFT_OUT = {"actors", "address", "retry_failed"}

@@ -54,14 +54,15 @@ To go on:
         return 0
 
     def _render(self) -> None:
-        from pipeline.commands import Scenes
+        from pipeline.commands.scenes import Scenes
 
         _say(1, f"Rendering {self.images} scenes whose truth is known: boxes, attributes, captions, phrases.")
         Scenes(self.out / "scenes", self.images).run()
 
     def _extract(self) -> None:
         from features.detectors import DetectorOptions
-        from pipeline.commands import ExtractRegions, JobOptions
+        from pipeline.commands.extract import ExtractRegions
+        from pipeline.commands.jobs import JobOptions
 
         inline = self.inline or importlib.util.find_spec("ray") is None
         where = "in this process" if inline else "on Ray"

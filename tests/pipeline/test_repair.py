@@ -6,7 +6,8 @@ import pytest
 import heed
 from features.detectors.detector import DetectorOptions
 from features.errors import HeedError
-from pipeline.commands import ExtractRegions, JobOptions
+from pipeline.commands.extract import ExtractRegions
+from pipeline.commands.jobs import JobOptions
 from pipeline.exporter import export
 from pipeline.identity import IDENTITY_FILE, Identity, ShardRecord
 from pipeline.index import INDEX_FILE

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from features.errors import HeedError
-from pipeline.commands import Import, StoreConvert, StoreExport
+from pipeline.commands.exchange import Import, StoreExport
+from pipeline.commands.rewrite import StoreConvert
 from pipeline.exchange import EXCHANGE
 from pipeline.exporter import export
 from pipeline.fields import row_from_regions
@@ -157,5 +158,5 @@ def test_the_commands_tell_what_they_made(tmp_path, capsys):
 
 def test_every_format_is_documented():
     root = Path(__file__).parents[3]
-    page, command = (root / "docs/formats.md").read_text(), (root / "pipeline/commands.py").read_text()
+    page, command = (root / "docs/formats.md").read_text(), (root / "pipeline/commands/exchange.py").read_text()
     assert all(f"`{name}`" in page and name in command for name in EXCHANGE)
