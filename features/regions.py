@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from features.errors import HeedError
+from features.finite import all_finite
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class Regions:
         if self.features.ndim != 2 or self.attributes.shape != self.attribute_scores.shape:
             raise HeedError(f"region arrays have wrong shapes: features {self.features.shape}, "
                             f"attributes {self.attributes.shape} and {self.attribute_scores.shape}")
-        if not np.isfinite(self.features).all() or not np.isfinite(self.boxes).all():
+        if not all_finite(self.features) or not all_finite(self.boxes):
             raise HeedError("region features or boxes hold NaN or infinite numbers")
         x1, y1, x2, y2 = self.boxes.reshape(-1, 4).T
         if n and ((x2 < x1).any() or (y2 < y1).any()):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from features.errors import HeedError
+from features.finite import all_finite
 
 
 @dataclass(frozen=True)
@@ -52,5 +53,5 @@ class Tokens:
 def _check_features(features: np.ndarray) -> None:
     if features.ndim != 2 or not features.shape[1]:
         raise HeedError(f"features have shape {features.shape} where (n, d) is expected")
-    if not np.isfinite(features).all():
+    if not all_finite(features):
         raise HeedError("features hold NaN or infinite numbers")

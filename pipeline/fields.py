@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from features.errors import HeedError
+from features.finite import all_finite
 from features.regions import Regions
 from pipeline.clips import Clips, Tokens
 
@@ -119,7 +120,7 @@ def stored_features(features: np.ndarray, field: Field) -> np.ndarray:
         raise HeedError(f"each feature has {features.shape[1]} numbers where the store holds {field.inner[0]}")
     with np.errstate(over="ignore"):
         stored = features.astype(field.dtype)
-    if not np.isfinite(stored).all():
+    if not all_finite(stored):
         raise HeedError(f"a feature is too large for {field.dtype} (largest {np.abs(features).max():.3g}); "
                         "store them with --dtype float32")
     return stored

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from features.errors import HeedError
+from features.finite import all_finite
 from features.regions import Regions
 from pipeline.exchange.arrays import file_of, files, from_probabilities, need, regions, sized, table
 from pipeline.exchange.npz import read_npz
@@ -77,7 +78,7 @@ def uniter_arrays(row: Row, dtype: type) -> dict[str, np.ndarray]:
     }
     with np.errstate(over="ignore"):
         arrays = {name: values.astype(dtype) for name, values in arrays.items()}
-    if not np.isfinite(arrays["features"]).all():
+    if not all_finite(arrays["features"]):
         raise HeedError(f"{row['key']!r} has a feature too large for {np.dtype(dtype)}, which UNITER's LMDB holds.")
     return arrays
 
