@@ -115,6 +115,14 @@ class Store:
         """One row of a store of kind ``regions``."""
         return regions_from_row(self.row(row))
 
+    def prefetch(self, rows: Sequence[int] | np.ndarray) -> None:
+        """Say which rows will be read next, in that order: several batches ahead, as often as the order advances.
+
+        Returns at once and raises nothing. Of a remote store the shards of these rows that are not here yet are
+        fetched in the background, the first needed first, up to half of the cache's limit ahead; each call takes the
+        place of what former ones asked for and is not under way. Of a local store nothing is done.
+        """
+
     def keys(self) -> Iterator[str]:
         """All keys in the order of the rows."""
         for position in range(len(self.records)):
