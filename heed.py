@@ -32,6 +32,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "train detection": ("training.tasks.detection:DetectionConfig", "the small detector of the scenes"),
     "predict": ("training.commands:Predict", "predictions of a trained run, as a file"),
     "evaluate matching": ("evaluation.commands:EvaluateMatching", "recall, ranks, and attention against truth"),
+    "evaluate moments": ("evaluation.commands:EvaluateMoments", "moment retrieval and highlights (QVHighlights)"),
     "report": ("evaluation.commands:Report", "one page: tables, curves, attention on the photos"),
 }
 """The words of a command -> where its options and ``run`` are, and what it is for."""

@@ -32,3 +32,20 @@ def print_matching(found: dict[str, Any], console: Console | None = None) -> Non
     console.print(table)
     for note in found["notes"]:
         console.print(f"Note: {note}.", markup=False, highlight=False)
+
+
+def print_figures(
+    title: str, figures: dict[str, dict[str, Any]], notes: list[str], by: str, console: Console | None = None
+) -> None:
+    """Print figures (name -> `Figure.to_json`) whose intervals were resampled ``by`` image, video or question."""
+    console = console or Console()
+    table = Table(title=title, title_justify="left", caption=f"95 % intervals, resampled by {by}",
+                  caption_justify="left")
+    for column in ("figure", "value", "95 % interval", "n"):
+        table.add_column(column, justify="left" if column == "figure" else "right")
+    for name, data in figures.items():
+        value, _, interval = str(Figure.from_json(data)).partition(" ")
+        table.add_row(name, value, interval, f"{data['n']:,}")
+    console.print(table)
+    for note in notes:
+        console.print(f"Note: {note}.", markup=False, highlight=False)
