@@ -34,7 +34,7 @@ def ratings(duration: float, clips: Sequence[int], scores: Sequence[Sequence[flo
     return out
 
 
-def fitted(scores: Sequence[float], clips: int) -> np.ndarray:
+def fitted(scores: Sequence[float] | np.ndarray, clips: int) -> np.ndarray:
     """Scores cut or filled with zeros to ``clips``."""
     out = np.zeros(clips)
     given = np.asarray(scores[:clips], np.float64)

@@ -136,7 +136,8 @@ def plain_average_precision(predicted, true, threshold):
 seconds = st.integers(0, 12).map(float)
 true_window = st.tuples(seconds, st.integers(1, 8)).map(lambda w: [w[0], w[0] + w[1]])
 said_window = st.tuples(seconds, seconds, st.sampled_from([0.1, 0.5, 0.9])).map(list)
-true_windows, said_windows = st.lists(true_window, min_size=1, max_size=5), st.lists(said_window, min_size=1, max_size=13)
+true_windows = st.lists(true_window, min_size=1, max_size=5)
+said_windows = st.lists(said_window, min_size=1, max_size=13)
 
 
 @settings(max_examples=150, deadline=None)
