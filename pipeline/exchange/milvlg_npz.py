@@ -16,9 +16,9 @@ import numpy as np
 
 from features.errors import HeedError
 from features.regions import Regions
+from features.restricted import dictionary
 from pipeline.exchange.arrays import file_of, files, need, regions, sized, table, whole
 from pipeline.exchange.npz import read_npz
-from pipeline.exchange.restricted import dictionary
 from pipeline.fields import Fields, Row
 from pipeline.sources import Item, read_bytes
 

@@ -17,8 +17,8 @@ import numpy as np
 
 from features.errors import HeedError
 from features.regions import Regions
+from features.restricted import dictionary, read_npy
 from pipeline.exchange.arrays import files, from_probabilities, need, regions, table, whole
-from pipeline.exchange.restricted import dictionary, read_npy
 from pipeline.sources import Item, read_bytes
 
 NOTE = "boxes are zeros in images of 0 x 0 where a file had no _info.npy"

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from features.errors import HeedError
+from features.restricted import read_npy
 from pipeline.exchange.arrays import MAX_ENTRY
-from pipeline.exchange.restricted import read_npy
 
 _DEFLATE_RATIO = 1032
 """Most bytes that one byte of deflate can stand for."""

@@ -20,9 +20,9 @@ import numpy as np
 
 from features.errors import HeedError
 from features.regions import Regions
+from features.restricted import plain_array, plain_dtype
 from pipeline.exchange.lmdb_file import open_lmdb, write_lmdb
 from pipeline.exchange.npz import read_npz
-from pipeline.exchange.restricted import plain_array, plain_dtype
 from pipeline.exchange.uniter_npz import NAMES, NOTE, uniter_arrays, uniter_regions
 from pipeline.fields import Fields, Row
 from pipeline.sources import Item

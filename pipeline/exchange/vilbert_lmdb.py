@@ -4,7 +4,7 @@ Sources: facebookresearch/vilbert-multi-task, script/convert_to_lmdb.py: arrays 
 boxes, features; jiasenlu/vilbert_beta and e-bug/volta, data/*/convert_*_lmdb.py: a TSV's rows as text, numbers in
 base64, with VOLTA's names img_h, img_w, objects_id, …; volta, features_extraction/h5_to_lmdb.py: arrays under the names
 of its HDF5 (obj_id, …); M4C: features flat, (n * 2048,). Boxes are xyxy
-pixels. Pickles are read by `pipeline.exchange.restricted`. Where only ``cls_prob`` tells the classes, its first column
+pixels. Pickles are read by `features.restricted`. Where only ``cls_prob`` tells the classes, its first column
 is background.
 """
 
@@ -19,9 +19,9 @@ import numpy as np
 
 from features.errors import HeedError
 from features.regions import Regions
+from features.restricted import dictionary, load, text
 from pipeline.exchange.arrays import floats, from_probabilities, need, regions, sized, table, whole
 from pipeline.exchange.lmdb_file import open_lmdb, write_lmdb
-from pipeline.exchange.restricted import dictionary, load, text
 from pipeline.exchange.tsv import array
 from pipeline.fields import Fields, Row
 from pipeline.sources import Item

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from features.errors import HeedError
-from pipeline.exchange.restricted import dictionary, load, plain_dtype, read_npy
+from features.restricted import dictionary, load, plain_dtype, read_npy
 
 VALUE = {
     "image_id": "a", "rows": np.arange(6, dtype="<f4").reshape(2, 3), "columns": np.asfortranarray(np.eye(3)[:2]),

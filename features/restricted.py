@@ -1,9 +1,10 @@
 """Pickles and .npy files that may hold pickles, read without running anything that they name.
 
-Several published formats are pickles at heart (ViLBERT's LMDB, the info of MILVLG's npz, MMF's _info.npy). This reader
-knows the handful of instructions that arrays, numbers, strings, lists, tuples and dictionaries are pickled with. What
-a pickle names is never imported: NumPy's few constructors are played by functions of this file, which check every shape
-against the bytes that are there, so that no more is allocated than the file holds. Anything else is refused by name.
+Several published formats are pickles at heart (ViLBERT's LMDB, the info of MILVLG's npz, MMF's _info.npy, detectron2's
+.pkl weights). This reader knows the handful of instructions that arrays, numbers, strings, lists, tuples and
+dictionaries are pickled with. What a pickle names is never imported: NumPy's few constructors are played by functions
+of this file, which check every shape against the bytes that are there, so that no more is allocated than the file
+holds. Anything else is refused by name.
 """
 
 from __future__ import annotations
