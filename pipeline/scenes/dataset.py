@@ -100,7 +100,7 @@ def _claim(out: Path, images: int, seed: int, size: int) -> None:
             raise HeedError(f"{out} holds {held['images']} scenes already: ask for as many or choose another folder.")
         if held["images"] == images:
             return
-    elif out.exists() and any(out.iterdir()):
+    elif out.exists() and any(out.iterdir()) and not (out / "videos.json").exists():
         raise HeedError(f"{out} is not empty and holds no scenes: choose another folder.")
     out.mkdir(parents=True, exist_ok=True)
     vocabularies = {"shapes": SHAPES, "colours": COLOURS, "sizes": SIZES, "textures": TEXTURES, "labels": SETTINGS}

@@ -17,7 +17,10 @@ from pipeline.scenes.rng import Random
 from pipeline.scenes.shapes import DISTANCE, turn
 from pipeline.scenes.world import Scene, SceneObject
 
-PAINT = {
+Paint = tuple[Field, Field]
+"""An object's paint and the paint of the pattern on it, (3, 1, 1) float32 each."""
+
+PAINT: dict[str, Paint] = {
     "red": (colour("#dd2e36"), colour("#ffc9bd")),
     "orange": (colour("#f5871f"), colour("#ffe3b8")),
     "yellow": (colour("#fad02c"), colour("#c98a00")),
@@ -27,7 +30,7 @@ PAINT = {
     "pink": (colour("#f78fb8"), colour("#fff0f5")),
     "black": (colour("#33363f"), colour("#b9bec9")),
 }
-"""Colour -> its paint and the paint of the pattern on it, (3, 1, 1) float32."""
+"""Colour -> its paints."""
 
 # Fractions of the image's side: how far a shadow falls to the right and down, and how far its edge is smeared.
 _FALL, _BLUR = (0.016, 0.026), 0.022
@@ -42,11 +45,16 @@ def render(scene: Scene, size: int) -> np.ndarray:
         raise HeedError(f"A scene of {size} pixels is too small to see anything in; render at 32 pixels or more.")
     canvas = BACKGROUNDS[scene.label](Random(scene.seed, scene.index, 2), size)
     for item in scene.objects:
-        _draw(canvas, item)
+        draw_object(canvas, item)
+    return to_pixels(canvas)
+
+
+def to_pixels(canvas: Field) -> np.ndarray:
+    """A canvas (3, height, width) as (height, width, 3) uint8; the canvas is used up."""
     unit(canvas)
     canvas *= 255
     canvas += 0.5
-    picture = np.empty((size, size, 3), np.uint8)
+    picture = np.empty((*canvas.shape[1:], 3), np.uint8)
     for channel, plane in enumerate(canvas.astype(np.uint8)):  # six times faster than one transposed copy
         picture[:, :, channel] = plane
     return picture
@@ -71,8 +79,11 @@ def _distance(item: SceneObject, x: Field, y: Field, size: int) -> tuple[Field, 
     return distance, own_x, own_y
 
 
-def _draw(canvas: Field, item: SceneObject) -> None:
-    """Paint one object and its shadow over the canvas (3, size, size), in place."""
+def draw_object(canvas: Field, item: SceneObject, paint: Paint | None = None) -> None:
+    """Paint one object and its shadow over the canvas (3, size, size), in place; it may reach outside.
+
+    ``paint`` is there for an object on its way from one colour to another; without it the object's own is taken.
+    """
     size = canvas.shape[1]
     right, down = max(1, round(_FALL[0] * size)), max(1, round(_FALL[1] * size))
     blur, step = _BLUR * size, _light_step(item, size)
@@ -81,6 +92,8 @@ def _draw(canvas: Field, item: SceneObject) -> None:
     reach = math.ceil(max(blur, step + 1)) + 1
     x0, y0 = math.floor(box[0]) - reach - right, math.floor(box[1]) - reach - down
     x3, y3 = math.ceil(box[2]) + reach + right, math.ceil(box[3]) + reach + down
+    if x3 <= 0 or y3 <= 0 or x0 + right >= size or y0 + down >= size:
+        return
     x = (np.arange(x0, x3, dtype=np.float32) + 0.5)[None, :] * (1 / size)
     y = (np.arange(y0, y3, dtype=np.float32) + 0.5)[:, None] * (1 / size)
     field, own_x, own_y = _distance(item, x, y, size)
@@ -95,19 +108,21 @@ def _draw(canvas: Field, item: SceneObject) -> None:
     # Only the box of the object itself is left to paint.
     x1, y1, x2, y2 = max(0, int(box[0])), max(0, int(box[1])), min(size, int(box[2]) + 1), min(size, int(box[3]) + 1)
     inner = (slice(y1 - y0, y2 - y0), slice(x1 - x0, x2 - x0))
+    if x2 <= x1 or y2 <= y1:
+        return
     patch = canvas[:, y1:y2, x1:x2]
     cover = _cover(field[inner])
     light, shine = _light(field, inner, item.radius * size, step)
-    base, accent = PAINT[item.colour]
-    paint = base * (1 + 0.05 * item.tone)
+    base, accent = paint or PAINT[item.colour]
+    fill = base * (1 + 0.05 * item.tone)
     if item.texture != "plain":
         radius = item.radius * size
         pattern = _PATTERNS[item.texture](own_x[inner] * radius, own_y[inner] * radius, _period(item) * size)
-        paint = (accent - paint) * pattern + paint
+        fill = (accent - fill) * pattern + fill
     light *= cover
     shine *= cover
     patch *= 1 - cover
-    patch += paint * light
+    patch += fill * light
     patch += shine
 
 

@@ -118,12 +118,12 @@ def _place(random: Random, objects: list[SceneObject]) -> SceneObject | None:
         for _ in range(25):
             x = random.uniform(_EDGE - x1 * radius, 1 - _EDGE - x2 * radius)
             y = random.uniform(_EDGE - y1 * radius, 1 - _EDGE - y2 * radius)
-            if all(_apart(x - o.x, y - o.y, radius, o.radius) for o in objects):
+            if all(apart(x - o.x, y - o.y, radius, o.radius) for o in objects):
                 return SceneObject(len(objects), shape, colour, smaller, texture, x, y, radius, degrees, tone)
     return None
 
 
-def _apart(dx: float, dy: float, a: float, b: float) -> bool:
+def apart(dx: float, dy: float, a: float, b: float) -> bool:
     """Whether two circles of radii a and b overlap by less than half of the smaller radius."""
     room = a + b - 0.45 * min(a, b)
     return dx * dx + dy * dy >= room * room
