@@ -30,7 +30,7 @@ def tokenize(text: str) -> list[Token]:
     off.
     """
     tokens, at = [], 0
-    lower = _lower(text)
+    lower = lower_in_place(text)
     for word in _tokenizer().tokenize(lower):
         start, end = _find(lower, word, at)
         tokens.append(Token(word, start, end))
@@ -47,7 +47,7 @@ def _find(text: str, word: str, at: int) -> tuple[int, int]:
     return start, start + len(word)
 
 
-def _lower(text: str) -> str:
+def lower_in_place(text: str) -> str:
     """Lower-case with every character in its place: those few whose lower case is longer ("İ") are left as they are."""
     lower = text.lower()
     if len(lower) == len(text):
