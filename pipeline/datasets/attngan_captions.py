@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from features.errors import HeedError
+from features.restricted import load, text
 from features.text.attngan import END
 from features.text.symbols import Symbols
-from features.restricted import load, text
 
 
 @dataclass(frozen=True)
