@@ -68,6 +68,10 @@ class Store:
     def __len__(self) -> int:
         return int(self._starts[-1])
 
+    def __reduce__(self) -> tuple[type[Store], tuple]:
+        """What a process that is given the store needs: it opens the shards itself."""
+        return Store, (self.path, self.identity, self.records, self.check)
+
     def fingerprint(self) -> str:
         """SHA-256 over the shards' checksums: two stores with one fingerprint hold the same bytes."""
         return hashlib.sha256("".join(record.sha256 for record in self.records).encode()).hexdigest()
@@ -138,10 +142,13 @@ class Store:
                 return int(row)
         return None
 
-    def gather(self, name: str, rows: Sequence[int] | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """A ragged field of many rows, padded with zeros.
+    def gather(
+        self, name: str, rows: Sequence[int] | np.ndarray, spans: Sequence[tuple[int, int]] | np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """A ragged field of many rows, padded with zeros; with ``spans`` only elements start to stop - 1 of each row.
 
-        Returns values (rows, longest, …) in the field's number type, and lengths (rows,) int64.
+        Returns values (rows, longest, …) in the field's number type, and lengths (rows,) int64. A span is cut to the
+        elements that its row has.
         """
         rows = np.asarray(rows)
         if len(rows) and not (rows.min() >= 0 and rows.max() < len(self)):
@@ -153,6 +160,9 @@ class Store:
             if column.offsets is None:
                 raise HeedError(f"field {name!r} of {self.path} has one size in every row; read it with row().")
             pieces.append(column.values[column.offsets[inner]:column.offsets[inner + 1]])
+        if spans is not None:
+            pieces = [piece[max(0, start):max(0, stop)]
+                      for piece, (start, stop) in zip(pieces, np.asarray(spans).tolist(), strict=True)]
         field = self.identity.fields[name]
         lengths = np.array([len(piece) for piece in pieces], np.int64)
         out = np.empty((len(rows), int(lengths.max(initial=0)), *field.inner), field.dtype)

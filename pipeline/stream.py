@@ -1,79 +1,261 @@
-"""A stream: store x captions x sampler -> padded batches with masks, read ahead of whoever takes them.
+"""A stream: samples x stores x an order -> padded batches, read ahead of whoever takes them.
+
+A sample is whatever a task learns from: a caption, a question, a query over a video. Each store is joined to it by a
+key; several stores (regions and OCR regions; video, audio and text features) are several joins:
+
+    stream = Stream(captions, {"regions": Join(store, attrgetter("key"))}, batch=128, order=Order(seed=1))
+    for batch in stream.epoch(3).batches(first=120):
+        batch.samples, batch["regions"]["features"].values, batch["regions"]["features"].mask
 
 Reading is one copy from the mapped shards into the batch, in the store's own number type; it needs no loader
-processes.
+processes. An epoch is a sequence, so that a loader which wants processes can have them: epoch[step] is a pure function.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from pathlib import Path
+from typing import Any, Generic, Literal, TypeVar
 
 import numpy as np
 
 from features.errors import HeedError
-from pipeline.annotations import Caption
-from pipeline.sampler import batch_rows, epoch_order, steps_per_epoch
+from pipeline.ahead import read_ahead
+from pipeline.padding import Padded
+from pipeline.sampler import Order, batch_rows, sample_order, steps_per_epoch
 from pipeline.store import Store
 
 T = TypeVar("T")
 
+LOOK_AHEAD = 8192
+"""Samples that a remote store is told of before they are read."""
+
 
 @dataclass(frozen=True)
-class CaptionBatch:
-    """Some captions with their images' regions."""
+class Join(Generic[T]):
+    """A store in which every sample has a row."""
 
-    features: np.ndarray
-    """(batch, longest, d) in the store's number type, zero behind each image's last region."""
-    regions: np.ndarray
-    """(batch,) int64: number of regions of each image."""
-    captions: Sequence[Caption]
+    store: Store
+    key: Callable[[T], str]
+    """Gives a sample's key in the store. `operator.attrgetter` can be sent to another process, a lambda cannot."""
+    fields: Sequence[str] = ("features",)
+    """What is read of the row."""
+    missing: Literal["drop", "keep"] = "drop"
+    """What becomes of a sample whose key the store has not: left out, or kept with nothing (lengths 0)."""
+    span: Callable[[T], tuple[int, int]] | None = None
+    """Gives the elements start to stop - 1 that a sample is about, where it is about a part of the row: a window of a
+    long video. Ragged fields only."""
 
 
-class CaptionStream:
-    """Captions joined to a store by key; a sample is one caption with its image's regions.
+@dataclass(frozen=True)
+class Missing:
+    """The samples that have no row in a store."""
 
-    Captions whose image the store does not hold are left out, their keys kept in ``missing``; `HeedError` where none is
-    left.
+    path: Path
+    keys: Sequence[str]
+    """The keys that the store has not, each once, sorted."""
+    samples: int
+    """Number of samples that have them."""
+    total: int
+    """Number of all samples."""
+    dropped: bool
+
+    def __str__(self) -> str:
+        done = "are left out" if self.dropped else "go without"
+        return (f"{self.samples} of {self.total} samples have no row in {self.path} and {done} ({len(self.keys)} keys, "
+                f"for example {self.keys[0]!r})")
+
+
+@dataclass(frozen=True)
+class Batch(Generic[T]):
+    """Some samples and what the stores hold of them."""
+
+    samples: Sequence[T]
+    stores: Mapping[str, Mapping[str, Padded]]
+    """Store's name in the stream -> field -> values with lengths."""
+
+    def __getitem__(self, store: str) -> Mapping[str, Padded]:
+        return self.stores[store]
+
+
+class Stream(Generic[T]):
+    """Samples joined to stores by key.
+
+    ``missing`` says for each store which samples it lacks, in words by `str`; `HeedError` where no sample is left.
+    ``length``, for buckets, gives a sample's length, or names the store whose rows' number of elements is meant.
+    ``shards``, for a local shuffle, says which shard each sample is read from where that is not the first store's.
     """
 
     def __init__(
-        self, store: Store, captions: Sequence[Caption], batch: int, seed: int = 0, shuffle: bool = True
+        self, samples: Sequence[T], joins: Mapping[str, Join[T]], batch: int, order: Order | None = None,
+        length: Callable[[T], float] | str | None = None, shards: np.ndarray | None = None,
     ) -> None:
-        self.store, self.batch, self.seed, self.shuffle = store, batch, seed, shuffle
-        rows = [store.find(caption.key) for caption in captions]
-        self.captions = [caption for caption, row in zip(captions, rows, strict=True) if row is not None]
-        self.rows = np.array([row for row in rows if row is not None], np.int64)
-        self.missing = sorted({c.key for c, row in zip(captions, rows, strict=True) if row is None})
-        if not self.captions:
-            example = f", for example {captions[0].key!r}" if captions else ""
-            raise HeedError(f"None of the {len(captions)} captions' images{example} is in {store.path}; its keys look "
-                            f"like {next(iter(store.keys()), None)!r}.")
+        if batch < 1:
+            raise HeedError(f"A batch holds at least 1 sample, not {batch}.")
+        if not len(samples):
+            raise HeedError("There are no samples to stream.")
+        for name, join in joins.items():
+            _check_fields(name, join)
+        self.samples, self.joins, self.batch, self.order = samples, joins, batch, order or Order()
+        found = {name: _find(join, samples) for name, join in joins.items()}
+        self.missing = {name: lacking for name, join in joins.items()
+                        if (lacking := _lacking(join, samples, found[name]))}
+        held = [found[name] >= 0 for name, join in joins.items() if join.missing == "drop"]
+        self.kept = np.flatnonzero(np.logical_and.reduce(held)) if held else np.arange(len(samples))
+        """Places in ``samples`` of those that are streamed."""
+        if not len(self.kept):
+            raise HeedError(self._nothing_left())
+        self.rows = {name: rows[self.kept] for name, rows in found.items()}
+        """For each store the rows of the streamed samples; -1 where it has none."""
+        self.shards = shards[self.kept] if shards is not None else self._shards()
+        self.lengths = self._lengths(length)
 
     def __len__(self) -> int:
         """Batches an epoch."""
-        return steps_per_epoch(len(self.captions), self.batch)
+        return steps_per_epoch(len(self.kept), self.batch)
 
-    def batches(self, epoch: int = 0, first: int = 0, rank: int = 0, world: int = 1) -> Iterator[CaptionBatch]:
-        """Batches ``first`` … of an epoch, for one rank of ``world``; the next is read while one is used."""
-        order = epoch_order(len(self.captions), self.seed, epoch, self.shuffle)
+    def epoch(self, number: int = 0, rank: int = 0, world: int = 1) -> Epoch[T]:
+        """One epoch, for one rank of ``world``."""
+        order = sample_order(self.order, number, len(self.kept), self.batch, self.shards, self.lengths)
+        return Epoch(self, order, rank, world)
 
-        def read(step: int) -> CaptionBatch:
-            chosen = batch_rows(order, step, self.batch, rank, world)
-            features, lengths = self.store.gather("features", self.rows[chosen])
-            return CaptionBatch(features, lengths, [self.captions[i] for i in chosen])
+    def _shards(self) -> np.ndarray | None:
+        """Of each streamed sample the shard of its row in the first store; the first shard where it has none."""
+        for name, join in self.joins.items():
+            ends = np.cumsum([record.rows for record in join.store.records])
+            return np.searchsorted(ends, np.maximum(0, self.rows[name]), side="right")
+        return None
 
-        return read_ahead(read, range(first, len(self)))
+    def _lengths(self, length: Callable[[T], float] | str | None) -> np.ndarray | None:
+        if length is None:
+            return None
+        if not isinstance(length, str):
+            return np.array([length(self.samples[i]) for i in self.kept.tolist()])
+        if length not in self.joins:
+            raise HeedError(f"The stream has no store {length!r} whose lengths could be used; it has "
+                            f"{', '.join(self.joins) or 'none'}.")
+        lengths = row_lengths(self.joins[length].store, self.joins[length].fields[0])
+        return np.append(lengths, 0)[self.rows[length]]
+
+    def _nothing_left(self) -> str:
+        lacks = "; ".join(
+            f"{name} lacks {lacking.samples}, for example {lacking.keys[0]!r} (the keys of {lacking.path} look like "
+            f"{next(iter(self.joins[name].store.keys()), None)!r})" for name, lacking in self.missing.items())
+        return f"None of the {len(self.samples)} samples has a row in every store: {lacks}."
 
 
-def read_ahead(read: Callable[[int], T], steps: Sequence[int], depth: int = 2) -> Iterator[T]:
-    """``read(step)`` for each step in order, up to ``depth`` of them computed in a thread before they are taken."""
-    with ThreadPoolExecutor(1) as pool:
-        waiting = [pool.submit(read, step) for step in steps[:depth]]
-        for step in [*steps[depth:], *[None] * min(depth, len(steps))]:
-            done = waiting.pop(0)
-            if step is not None:
-                waiting.append(pool.submit(read, step))
-            yield done.result()
+@dataclass(frozen=True)
+class Epoch(Generic[T]):
+    """The batches of an epoch, one for each step, that one rank takes.
+
+    ``epoch[step]`` depends on nothing but the step. A `torch.utils.data.DataLoader` takes an epoch as its data set,
+    with ``batch_size=None`` and ``sampler=range(first, len(epoch))``, and gives the same batches with any number of
+    workers.
+    """
+
+    stream: Stream[T]
+    order: np.ndarray
+    """(samples,) int64: the streamed samples in the order of all ranks together."""
+    rank: int = 0
+    world: int = 1
+
+    def __len__(self) -> int:
+        return len(self.stream)
+
+    def __getitem__(self, step: int) -> Batch[T]:
+        """The batch of a step; of the short last one a rank may have no sample."""
+        if not 0 <= step < len(self):
+            raise IndexError(f"The epoch has {len(self)} steps; there is no step {step}.")
+        stream = self.stream
+        chosen = batch_rows(self.order, step, stream.batch, self.rank, self.world)
+        samples = [stream.samples[i] for i in stream.kept[chosen].tolist()]
+        stores = {}
+        for name, join in stream.joins.items():
+            if not isinstance(join.store.path, Path):
+                coming = stream.rows[name][self.order[step * stream.batch : step * stream.batch + LOOK_AHEAD]]
+                join.store.prefetch(coming[coming >= 0])
+            spans = [join.span(sample) for sample in samples] if join.span else None
+            stores[name] = read_rows(join.store, join.fields, stream.rows[name][chosen], spans)
+        return Batch(samples, stores)
+
+    def batches(self, first: int = 0, depth: int = 2) -> Iterator[Batch[T]]:
+        """Batches ``first``, ``first`` + 1, …; up to ``depth`` are read in a thread before they are taken."""
+        return read_ahead(self.__getitem__, range(first, len(self)), depth)
+
+
+def read_rows(
+    store: Store, fields: Sequence[str], rows: np.ndarray, spans: Sequence[tuple[int, int]] | None = None
+) -> dict[str, Padded]:
+    """Fields of many rows of a store; a row of -1 gives nothing: length 0, and zeros, an empty string or bytes."""
+    there = np.flatnonzero(rows >= 0)
+    if len(there) == len(rows):
+        return {name: _read_field(store, name, rows, spans) for name in fields}
+    cut = [spans[i] for i in there.tolist()] if spans is not None else None
+    return {name: _spread(_read_field(store, name, rows[there], cut), there, len(rows)) for name in fields}
+
+
+def row_lengths(store: Store, name: str) -> np.ndarray:
+    """Number of elements of a ragged field in each row of a store, (rows,) int64; touches every shard."""
+    lengths = [np.zeros(0, np.int64)]
+    for position in range(len(store.records)):
+        offsets = store.shard(position).column(name).offsets
+        if offsets is None:
+            raise HeedError(f"Field {name!r} of {store.path} has one size in every row; it has no lengths to go by.")
+        lengths.append(np.diff(offsets))
+    return np.concatenate(lengths).astype(np.int64)
+
+
+def _read_field(store: Store, name: str, rows: np.ndarray, spans: Sequence[tuple[int, int]] | None) -> Padded:
+    field = store.identity.fields[name]
+    if field.ragged:
+        return Padded(*store.gather(name, rows, spans))
+    one = np.ones(len(rows), np.int64)
+    if field.dtype in ("string", "bytes"):
+        values = np.empty(len(rows), object)
+        values[:] = [store.row(row)[name] for row in rows.tolist()]
+        return Padded(values, one, ragged=False)
+    values = np.empty((len(rows), *field.inner), field.dtype)
+    for slot, row in enumerate(rows.tolist()):
+        position, inner = store.locate(row)
+        values[slot] = store.shard(position).column(name).values[inner]
+    return Padded(values, one, ragged=False)
+
+
+def _spread(dense: Padded, there: np.ndarray, count: int) -> Padded:
+    """``dense`` in a batch of ``count``, at the places ``there``; nothing at the others."""
+    values = np.zeros((count, *dense.values.shape[1:]), dense.values.dtype)
+    if values.dtype == object:
+        values[:] = "" if len(dense.values) and isinstance(dense.values[0], str) else b""
+    lengths = np.zeros(count, np.int64)
+    values[there], lengths[there] = dense.values, dense.lengths
+    return Padded(values, lengths, dense.ragged)
+
+
+def _find(join: Join[T], samples: Sequence[T]) -> np.ndarray:
+    """The row of each sample in a store, (samples,) int64; -1 where it has none."""
+    known: dict[str, int] = {}
+    rows = np.empty(len(samples), np.int64)
+    for place, sample in enumerate(samples):
+        key = join.key(sample)
+        if key not in known:
+            row = join.store.find(key)
+            known[key] = -1 if row is None else row
+        rows[place] = known[key]
+    return rows
+
+
+def _lacking(join: Join[T], samples: Sequence[T], rows: np.ndarray) -> Missing | None:
+    absent = np.flatnonzero(rows < 0).tolist()
+    keys = sorted({join.key(samples[i]) for i in absent})
+    return Missing(join.store.path, keys, len(absent), len(samples), join.missing == "drop") if absent else None
+
+
+def _check_fields(name: str, join: Join[Any]) -> None:
+    fields = join.store.identity.fields
+    for field in join.fields:
+        if field not in fields:
+            raise HeedError(f"{join.store.path}, joined as {name}, has no field {field!r}; it has {', '.join(fields)}.")
+        if join.span and not fields[field].ragged:
+            raise HeedError(f"Field {field!r} of {join.store.path} has one size in every row; no span can be cut from "
+                            "it. Join the store once more, without a span, to read it.")

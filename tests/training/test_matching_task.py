@@ -111,5 +111,5 @@ def test_a_store_of_other_images_is_told(data, tmp_path):
         "images": [{"id": i, "file_name": f"dog{i}.jpg"} for i in range(20)],
         "annotations": [{"id": i, "image_id": i, "caption": "a dog"} for i in range(20)],
     }))
-    with pytest.raises(HeedError, match=r"captions' images, for example 'dog\d+\.jpg'"):
+    with pytest.raises(HeedError, match=r"regions lacks 15, for example 'dog\d+\.jpg'"):
         config(data, tmp_path / "run", captions=captions).build()

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,6 +19,7 @@ import numpy as np
 from tyro.conf import arg
 
 from features.errors import HeedError
+from pipeline.padding import Padded
 from training.attention.config import AttentionConfig
 from training.config import LoopConfig
 from training.models.scan_config import ScanConfig
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
     from evaluation.predictions import MatchingRow
     from features.text.vocabulary import Vocabulary
     from pipeline.annotations import Caption
-    from pipeline.stream import CaptionBatch
+    from pipeline.stream import Batch
 
 VOCABULARY_FILE = "vocabulary.json"
 SCORED_AT_ONCE = 256
@@ -95,8 +97,9 @@ class Matching:
         import torch
 
         from features.devices import resolve_device
+        from pipeline.sampler import Order
         from pipeline.store import Store
-        from pipeline.stream import CaptionStream
+        from pipeline.stream import Join, Stream
         from training.models.scan import Scan
 
         self.config = config
@@ -106,19 +109,20 @@ class Matching:
         self._ids: dict[str, np.ndarray] = {}
         training = config.truth("train")
         micro = max(1, config.loop.batch_size // config.loop.accumulate)
-        self.stream = CaptionStream(self.store, training, micro, config.loop.seed)
-        self.missing = self.stream.missing
+        regions = Join(self.store, attrgetter("key"))
+        self.stream = Stream(training, {"regions": regions}, micro, Order(config.loop.seed))
+        self.missing = [key for lacking in self.stream.missing.values() for key in lacking.keys]
         """Keys of training captions whose images the store does not hold."""
         self.steps_per_epoch = len(self.stream)
         torch.manual_seed(config.loop.seed)
         dim = self.store.identity.fields["features"].inner[0]
         self.model = Scan(config.model, config.attention, dim, len(self.vocabulary)).to(self.device)
 
-    def batches(self, epoch: int, first: int) -> Iterator[CaptionBatch]:
+    def batches(self, epoch: int, first: int) -> Iterator[Batch[Caption]]:
         """Batches of captions with their images' regions."""
-        return self.stream.batches(epoch, first)
+        return self.stream.epoch(epoch).batches(first)
 
-    def step(self, batch: CaptionBatch) -> tuple[Tensor, dict[str, float]]:
+    def step(self, batch: Batch[Caption]) -> tuple[Tensor, dict[str, float]]:
         """The hinge loss, summed over the batch as published (so that --clip means what it does there).
 
         Two captions of one image are no negatives of each other; published code takes them for ones.
@@ -127,9 +131,10 @@ class Matching:
 
         from training.models.scan import hinge_loss
 
-        tokens, lengths = self._tokens(batch.captions)
-        scores = self.model(*self._regions(batch.features, batch.regions), tokens, lengths)
-        keys = np.array([caption.key for caption in batch.captions])
+        tokens, lengths = self._tokens(batch.samples)
+        regions = batch["regions"]["features"]
+        scores = self.model(*self._regions(regions), tokens, lengths)
+        keys = np.array([caption.key for caption in batch.samples])
         same = torch.from_numpy(keys[:, None] == keys[None, :]).to(self.device)
         loss = hinge_loss(scores, self.config.model.margin, self.config.model.max_violation, same)
         return loss, {"loss_per_caption": float(loss.detach()) / len(scores)}
@@ -191,7 +196,7 @@ class Matching:
 
     def _embedded_images(self, keys: Sequence[str]) -> tuple[Tensor, Tensor]:
         rows = [self.store.find(key) for key in keys]
-        features, mask = self._regions(*self.store.gather("features", np.array(rows)))
+        features, mask = self._regions(Padded(*self.store.gather("features", np.array(rows))))
         return self.model.encode_images(features, mask), mask
 
     def _embedded_captions(self, captions: Sequence[Caption]) -> Iterator[tuple[int, Tensor, Tensor]]:
@@ -202,11 +207,10 @@ class Matching:
             mask = length_mask(lengths, tokens.shape[1]).to(self.device)
             yield first, self.model.encode_captions(tokens, lengths), mask
 
-    def _regions(self, features: np.ndarray, lengths: np.ndarray) -> tuple[Tensor, Tensor]:
+    def _regions(self, regions: Padded) -> tuple[Tensor, Tensor]:
         import torch
 
-        mask = np.arange(features.shape[1]) < lengths[:, None]
-        return torch.from_numpy(features).to(self.device), torch.from_numpy(mask).to(self.device)
+        return torch.from_numpy(regions.values).to(self.device), torch.from_numpy(regions.mask).to(self.device)
 
     def _tokens(self, captions: Sequence[Caption]) -> tuple[Tensor, Tensor]:
         import torch
