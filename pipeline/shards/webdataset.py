@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
+import pyarrow as pa
 
 from features.errors import HeedError
 from pipeline.fields import Fields, Row
@@ -54,6 +55,8 @@ def open_shard(path: Path, fields: Fields) -> TarShard:
     try:
         with tarfile.open(path) as tar:
             members = {member.name: (member.offset_data, member.size) for member in tar if member.isfile()}
+        with pa.memory_map(str(path)) as file:
+            data = file.read_buffer()
     except (tarfile.TarError, OSError) as error:
         raise HeedError(f"Shard {path} cannot be read as a tar: {error}") from error
     rows = sum(name.endswith(".json") for name in members)
@@ -63,14 +66,19 @@ def open_shard(path: Path, fields: Fields) -> TarShard:
         for suffix in suffixes:
             if f"{number:09d}.{suffix}" not in members:
                 raise HeedError(f"Shard {path} lacks the member {number:09d}.{suffix}.")
-    return TarShard(path, members, rows, fields)
+    return TarShard(path, data, members, rows, fields)
 
 
 class TarShard:
-    """A tar with its members' places known; see `pipeline.shards.Shard`. A column is read into memory on first use."""
+    """A mapped tar with its members' places known; see `pipeline.shards.Shard`.
 
-    def __init__(self, path: Path, members: dict[str, tuple[int, int]], rows: int, fields: Fields) -> None:
-        self._path, self._members, self._rows, self._fields = path, members, rows, fields
+    A column is read into memory on first use. The file stays readable when it is removed.
+    """
+
+    def __init__(
+        self, path: Path, data: pa.Buffer, members: dict[str, tuple[int, int]], rows: int, fields: Fields
+    ) -> None:
+        self._path, self._data, self._members, self._rows, self._fields = path, data, members, rows, fields
         self._columns: dict[str, Column] = {}
         self._keys: list[str] | None = None
 
@@ -117,9 +125,7 @@ class TarShard:
 
     def _read(self, member: str) -> bytes:
         offset, size = self._members[member]
-        with self._path.open("rb") as file:
-            file.seek(offset)
-            return file.read(size)
+        return self._data.slice(offset, size).to_pybytes()
 
     def _scalars(self, number: int) -> dict:
         return json.loads(self._read(f"{number:09d}.json"))
