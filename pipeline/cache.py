@@ -27,7 +27,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from features.errors import HeedError
-from pipeline.places import Remote
+from pipeline.atomic import scratch
+from pipeline.places import Place, Remote
 from pipeline.retries import shown
 
 FOLDER_VARIABLE, LIMIT_VARIABLE = "HEED_CACHE", "HEED_CACHE_BYTES"
@@ -135,7 +136,7 @@ class ShardCache:
                 _release(file)
                 return None
             self._make_room(file, wanted)
-            _fetch(wanted, file)
+            fetch(wanted, file)
             os.fsync(file.fileno())  # or a power cut could leave zeros under this name
             part.replace(path)
             fcntl.flock(file, fcntl.LOCK_SH)
@@ -181,11 +182,28 @@ def _evicted(folder: Path, most: int) -> bool:
     return total <= most
 
 
-def _fetch(wanted: Wanted, file: io.BufferedRandom) -> None:
-    """Fetch the shard into ``file``, some pieces at once, and compare its SHA-256; again where that differs."""
+@contextmanager
+def copied(shard: Place, size: int, sha256: str) -> Iterator[Path]:
+    """A shard's file on this machine: itself, or a copy fetched past the cache, checked, and removed with the block.
+
+    What was opened within the block stays readable behind it. Raises `HeedError` as `fetch` does.
+    """
+    if isinstance(shard, Path):
+        yield shard
+        return
+    with scratch(shard.name) as file:
+        fetch(Wanted(shard, size, sha256), file)
+        yield Path(file.name)
+
+
+def fetch(wanted: Wanted, file: io.BufferedRandom) -> None:
+    """Fetch a shard into ``file``, some pieces at once, and compare its SHA-256; again where that differs.
+
+    Raises `HeedError` where the shard is missing, does not answer or stays another.
+    """
     starts = range(PIECE, wanted.size, PIECE)
 
-    def fetch(start: int) -> int:
+    def piece(start: int) -> int:
         stop = min(start + PIECE, wanted.size)
         data = wanted.remote.read_range(start, stop) if start else wanted.remote.read_first(stop)
         os.pwrite(file.fileno(), data, start)
@@ -193,10 +211,10 @@ def _fetch(wanted: Wanted, file: io.BufferedRandom) -> None:
 
     for attempt in range(ATTEMPTS):
         try:
-            got = fetch(0)
+            got = piece(0)
             if got < wanted.size:
                 with ThreadPoolExecutor(PIECES_AT_ONCE) as pool:
-                    got += sum(pool.map(fetch, starts))
+                    got += sum(pool.map(piece, starts))
         except FileNotFoundError:
             raise HeedError(f"Shard {shown(str(wanted.remote))} is missing. heed store repair "
                             f"{shown(str(wanted.remote.parent.parent))} makes it again.") from None

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
 from pipeline.atomic import atomic_write
+from pipeline.places import Place, Remote
 
 INDEX_FILE = "index.arrow"
 
@@ -46,7 +46,7 @@ class Index:
             last += 1
         return self._rows[first:last]
 
-    def write(self, store: Path, fingerprint: str) -> None:
+    def write(self, store: Place, fingerprint: str) -> None:
         """Write index.arrow; ``fingerprint`` says which shards it belongs to."""
         with atomic_write(store / INDEX_FILE) as file:
             file.write(self.to_bytes(fingerprint))
@@ -64,13 +64,16 @@ class Index:
         return hashlib.sha256(self._hashes.data).hexdigest() + hashlib.sha256(self._rows.data).hexdigest()
 
     @staticmethod
-    def read(store: Path, fingerprint: str) -> Index | None:
+    def read(store: Place, fingerprint: str) -> Index | None:
         """The written index, or None where there is none, or it is damaged or belongs to other shards.
 
-        Its checksum is compared here, 16 bytes a row: a changed hash would hide a row without a word.
+        A local one is mapped, one at a URL is read whole. Its checksum is compared here, 16 bytes a row: a changed
+        hash would hide a row without a word.
         """
         try:
-            with pa.memory_map(str(store / INDEX_FILE)) as source:
+            path = store / INDEX_FILE
+            remote = isinstance(path, Remote)
+            with pa.BufferReader(path.read_bytes()) if remote else pa.memory_map(str(path)) as source:
                 batch = pa.ipc.open_file(source).get_batch(0)
             index = Index(batch.column("hash").to_numpy(), batch.column("row").to_numpy())
             told = {"fingerprint": fingerprint, "sha256": index._digest()}

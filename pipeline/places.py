@@ -113,9 +113,13 @@ class Remote:
         info = self._info()
         return info is not None and info.get("type") == "directory"
 
+    def names(self) -> list[str]:
+        """Names of the files and folders directly in the folder; empty where there is no folder."""
+        return sorted(self._listed(lambda fs, path: fs.ls(path, detail=True)))
+
     def files(self) -> dict[str, int | None]:
         """Names and sizes of the files directly in the folder; empty where there is no folder."""
-        return self._listed(lambda fs, path: fs.ls(path, detail=True))
+        return self._listed(lambda fs, path: [e for e in fs.ls(path, detail=True) if e.get("type") == "file"])
 
     def find(self) -> dict[str, int | None]:
         """Paths, from this folder, and sizes of all files below it; empty where there is no folder."""
@@ -182,7 +186,10 @@ class Remote:
             call(fs, f"{path}.{os.getpid()}.tmp")
             fs.mv(f"{path}.{os.getpid()}.tmp", path)
 
-        self._ask(put)
+        try:
+            self._ask(put)
+        except FileNotFoundError as error:
+            raise HeedError(f"{shown(self.url)} cannot be written: its bucket or folder is not there.") from error
 
     def _info(self) -> dict[str, Any] | None:
         def info(fs: Any, path: str) -> dict[str, Any]:
@@ -199,7 +206,7 @@ class Remote:
             fs.invalidate_cache()
             root = path.rstrip("/") + "/"
             return {entry["name"].removeprefix(root): entry.get("size") for entry in call(fs, path)
-                    if entry.get("type") == "file" and entry["name"].startswith(root) and entry["name"] != root}
+                    if entry["name"].startswith(root) and entry["name"] != root}
 
         try:
             return self._ask(listed)

@@ -15,6 +15,7 @@ from typing import Any
 
 from features.errors import HeedError
 from pipeline.identity import ShardRecord
+from pipeline.places import Place
 from pipeline.progress import JobProgress
 from pipeline.worker import ReaderSpec, ShardTask, ShardWorker
 
@@ -28,7 +29,7 @@ TOKEN_VARIABLES = ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
 class _Actor(ShardWorker):
     """A worker in its own process; ``seen`` answers while ``run`` runs."""
 
-    def __init__(self, spec: ReaderSpec, store: Path, format: str) -> None:
+    def __init__(self, spec: ReaderSpec, store: Place, format: str) -> None:
         super().__init__(spec.open(), store, format)
 
     def seen(self) -> int:
@@ -37,7 +38,7 @@ class _Actor(ShardWorker):
 
 
 def run_on_ray(
-    spec: ReaderSpec, store: Path, format: str, tasks: Sequence[ShardTask], records: dict[int, ShardRecord],
+    spec: ReaderSpec, store: Place, format: str, tasks: Sequence[ShardTask], records: dict[int, ShardRecord],
     progress: JobProgress, actors: int, address: str,
 ) -> list[str]:
     """Run ``tasks``, putting a record into ``records`` as each shard commits; give the reasons of those given up.

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from pathlib import Path
 from typing import Any
 
 from pipeline.atomic import atomic_write
+from pipeline.places import Place
 
 SEAL = "seal"
 END = b"\n}"
@@ -34,7 +34,7 @@ def unsealed(data: bytes) -> dict[str, Any]:
     return value
 
 
-def write_sealed(path: Path, value: dict[str, Any], aside: Path | None = None) -> None:
+def write_sealed(path: Place, value: dict[str, Any], aside: Place | None = None) -> None:
     """Write ``value`` with its seal, atomically; the same value gives the same bytes."""
     with atomic_write(path, aside) as file:
         file.write(sealed(value))
