@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
@@ -13,7 +13,7 @@ from features.errors import HeedError
 T = TypeVar("T")
 
 
-def read_ahead(read: Callable[[int], T], steps: Sequence[int], depth: int = 2) -> Iterator[T]:
+def read_ahead(read: Callable[[int], T], steps: Sequence[int], depth: int = 2) -> Generator[T, None, None]:
     """``read(step)`` for each step in order, up to ``depth`` of them computed in a thread before they are taken.
 
     What ``read`` raises is raised where its result would have come. Once the last is taken, an error is raised or the

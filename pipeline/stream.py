@@ -13,7 +13,7 @@ processes. An epoch is a sequence, so that a loader which wants processes can ha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar
@@ -23,6 +23,7 @@ import numpy as np
 from features.errors import HeedError
 from pipeline.ahead import read_ahead
 from pipeline.padding import Padded
+from pipeline.places import Place
 from pipeline.sampler import Order, batch_rows, sample_order, steps_per_epoch
 from pipeline.store import Store
 
@@ -52,7 +53,7 @@ class Join(Generic[T]):
 class Missing:
     """The samples that have no row in a store."""
 
-    path: Path
+    path: Place
     keys: Sequence[str]
     """The keys that the store has not, each once, sorted."""
     samples: int
@@ -179,7 +180,7 @@ class Epoch(Generic[T]):
             stores[name] = read_rows(join.store, join.fields, stream.rows[name][chosen], spans)
         return Batch(samples, stores)
 
-    def batches(self, first: int = 0, depth: int = 2) -> Iterator[Batch[T]]:
+    def batches(self, first: int = 0, depth: int = 2) -> Generator[Batch[T], None, None]:
         """Batches ``first``, ``first`` + 1, …; up to ``depth`` are read in a thread before they are taken."""
         return read_ahead(self.__getitem__, range(first, len(self)), depth)
 

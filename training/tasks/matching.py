@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from evaluation.predictions import MatchingRow
     from features.text.vocabulary import Vocabulary
     from pipeline.annotations import Caption
-    from pipeline.stream import Batch
+    from pipeline.pinned import TensorBatch
 
 VOCABULARY_FILE = "vocabulary.json"
 SCORED_AT_ONCE = 256
@@ -118,11 +118,13 @@ class Matching:
         dim = self.store.identity.fields["features"].inner[0]
         self.model = Scan(config.model, config.attention, dim, len(self.vocabulary)).to(self.device)
 
-    def batches(self, epoch: int, first: int) -> Iterator[Batch[Caption]]:
+    def batches(self, epoch: int, first: int) -> Iterator[TensorBatch[Caption]]:
         """Batches of captions with their images' regions."""
-        return self.stream.epoch(epoch).batches(first)
+        from pipeline.pinned import device_batches
 
-    def step(self, batch: Batch[Caption]) -> tuple[Tensor, dict[str, float]]:
+        return device_batches(self.stream.epoch(epoch), self.device, first)
+
+    def step(self, batch: TensorBatch[Caption]) -> tuple[Tensor, dict[str, float]]:
         """The hinge loss, summed over the batch as published (so that --clip means what it does there).
 
         Two captions of one image are no negatives of each other; published code takes them for ones.
@@ -133,7 +135,7 @@ class Matching:
 
         tokens, lengths = self._tokens(batch.samples)
         regions = batch["regions"]["features"]
-        scores = self.model(*self._regions(regions), tokens, lengths)
+        scores = self.model(regions.values, regions.mask, tokens, lengths)
         keys = np.array([caption.key for caption in batch.samples])
         same = torch.from_numpy(keys[:, None] == keys[None, :]).to(self.device)
         loss = hinge_loss(scores, self.config.model.margin, self.config.model.max_violation, same)
