@@ -27,12 +27,15 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "store repair": ("pipeline.commands.store:StoreRepair", "make a store's damaged shards again"),
     "store peek": ("pipeline.commands.store:StorePeek", "look at rows of a store"),
     "store convert": ("pipeline.commands.rewrite:StoreConvert", "another shard format, number type or shard size"),
+    "store merge": ("pipeline.commands.rewrite:StoreMerge", "several stores into one"),
+    "store subset": ("pipeline.commands.rewrite:StoreSubset", "some of a store's rows, by keys or patterns"),
     "store export": ("pipeline.commands.exchange:StoreExport", "a store into somebody else's feature files"),
     "train matching": ("training.tasks.matching:MatchingConfig", "image-text matching (SCAN)"),
     "train detection": ("training.tasks.detection:DetectionConfig", "the small detector of the scenes"),
     "predict": ("training.commands:Predict", "predictions of a trained run, as a file"),
     "evaluate matching": ("evaluation.commands:EvaluateMatching", "recall, ranks, and attention against truth"),
     "evaluate moments": ("evaluation.commands:EvaluateMoments", "moment retrieval and highlights (QVHighlights)"),
+    "evaluate captioning": ("evaluation.commands:EvaluateCaptioning", "BLEU, ROUGE-L, CIDEr, METEOR"),
     "report": ("evaluation.commands:Report", "one page: tables, curves, attention on the photos"),
 }
 """The words of a command -> where its options and ``run`` are, and what it is for."""
