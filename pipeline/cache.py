@@ -66,7 +66,7 @@ class ShardCache:
     def default() -> ShardCache:
         """``HEED_CACHE`` or ~/.cache/heed, of ``HEED_CACHE_BYTES`` (a number, or one with K, M, G or T) or `LIMIT`."""
         text = os.environ.get(LIMIT_VARIABLE, "")
-        match = re.fullmatch(r"([0-9.]+(?:e[0-9]+)?) ?([KMGT]?)B?", text, re.IGNORECASE)
+        match = re.fullmatch(r"(\d+(?:\.\d*)?(?:e\d+)?) ?([KMGT]?)B?", text, re.IGNORECASE)
         if text and not match:
             raise HeedError(f"{LIMIT_VARIABLE} is {text!r}; say a number of bytes, for example 50G.")
         limit = int(float(match[1]) * _UNITS[match[2].upper()]) if match else LIMIT

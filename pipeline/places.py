@@ -13,7 +13,6 @@ import re
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
@@ -30,21 +29,28 @@ _WHOLE_AT_ONCE = frozenset(["s3", "s3a", "gs", "gcs", "hf", "abfs", "abfss", "az
 """Object stores: a file appears whole, when its upload ends. Elsewhere it is uploaded aside and renamed."""
 
 
-@dataclass(frozen=True)
 class Remote:
-    """A file or folder at a URL.
+    """A file or folder at a URL, which has no slash at its end.
 
     Every method asks again while the network or the server fails for a passing reason (`pipeline.retries`), and raises
-    `FileNotFoundError` where there is nothing, or `HeedError` naming the URL for every other reason.
+    `FileNotFoundError` where there is nothing, or `HeedError` naming the URL for every other reason. ``patience`` is
+    for how many seconds it asks; None stands for `pipeline.retries.patience`.
     """
 
-    url: str
-    """Without a slash at its end."""
-    patience: float | None = None
-    """Seconds for which it is asked again; None for `pipeline.retries.patience`."""
+    def __init__(self, url: str, patience: float | None = None) -> None:
+        self.url, self.patience = url, patience
 
     def __str__(self) -> str:
         return self.url
+
+    def __repr__(self) -> str:
+        return f"Remote({self.url!r})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Remote) and other.url == self.url
+
+    def __hash__(self) -> int:
+        return hash(self.url)
 
     def __truediv__(self, name: str) -> Remote:
         url, mark, query = self.url.partition("?") if self.scheme in ("http", "https") else (self.url, "", "")

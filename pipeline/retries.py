@@ -123,14 +123,13 @@ def _status(error: BaseException) -> int | None:
 def _own_status(error: BaseException) -> int | None:
     """The HTTP status an error stands for, wherever its library keeps it."""
     response = getattr(error, "response", None)
-    if isinstance(response, dict):
+    if isinstance(response, dict):  # botocore
         found = response.get("ResponseMetadata", {}).get("HTTPStatusCode")
-    else:
+    elif response is not None:  # requests, httpx
         found = getattr(response, "status_code", None)
-    for value in (found, getattr(error, "status", None), getattr(error, "code", None)):
-        if isinstance(value, int) and 300 <= value < 600:
-            return value
-    return None
+    else:  # aiohttp, or gcsfs
+        found = getattr(error, "status" if hasattr(error, "status") else "code", None)
+    return found if isinstance(found, int) and 300 <= found < 600 else None
 
 
 def _refusal(url: str, error: Exception, status: int | None) -> str:
