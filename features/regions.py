@@ -33,6 +33,8 @@ class Regions:
     """Image width in pixels."""
     height: int
     """Image height in pixels."""
+    class_probabilities: np.ndarray | None = None
+    """(n, classes + 1) float32, 0..1, background last; None where a detector was not asked for them."""
 
     def __len__(self) -> int:
         return len(self.boxes)
@@ -40,7 +42,9 @@ class Regions:
     def checked(self) -> Regions:
         """Return self, or raise `HeedError` naming the first inconsistency (shapes, NaN, boxes outside or inverted)."""
         n = len(self.boxes)
-        columns = (self.features, self.classes, self.class_scores, self.attributes, self.attribute_scores)
+        columns = [self.features, self.classes, self.class_scores, self.attributes, self.attribute_scores]
+        if self.class_probabilities is not None:
+            columns.append(self.class_probabilities)
         if self.boxes.shape != (n, 4) or any(len(column) != n for column in columns):
             raise HeedError(f"region arrays disagree in length: {[len(c) for c in (self.boxes, *columns)]}")
         if self.features.ndim != 2 or self.attributes.shape != self.attribute_scores.shape:

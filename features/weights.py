@@ -34,8 +34,9 @@ class WeightsFile:
 def read_weights(path: str | Path) -> WeightsFile:
     """Read a ``.safetensors`` file, or a torch file without unpickling anything but tensors.
 
-    A training checkpoint that keeps its state dict under ``model`` or ``state_dict`` is read too. Raises `HeedError`
-    for a missing or damaged file and for one that holds more than tensors and plain values.
+    A training checkpoint that keeps its state dict under ``model`` or ``state_dict`` is read too, and so is
+    detectron2's ``.pkl``, a pickle of arrays. Raises `HeedError` for a missing or damaged file and for one that holds
+    more than tensors and plain values.
     """
     import torch
     from safetensors import SafetensorError, safe_open
@@ -50,17 +51,41 @@ def read_weights(path: str | Path) -> WeightsFile:
                                    dict(file.metadata() or {}))
         except (SafetensorError, OSError) as error:
             raise HeedError(f"The weights file {str(path)!r} is damaged ({error}); fetch it again.") from None
+    if path.suffix == ".pkl":
+        return WeightsFile(_pickled_arrays(path))
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many kinds for damaged files, and a pickle error for code in one
         raise HeedError(f"The weights file {str(path)!r} cannot be read without running code from it "
                         f"({str(error).splitlines()[0]}); save a plain state dict or a .safetensors file.") from None
-    for key in ("model", "state_dict"):
+    for key in ("model", "state_dict", "model_state"):
         if isinstance(state, dict) and isinstance(state.get(key), dict):
             state = state[key]
     if not isinstance(state, dict) or not state or not all(isinstance(v, torch.Tensor) for v in state.values()):
         raise HeedError(f"The weights file {str(path)!r} holds no state dict; save model.state_dict().")
     return WeightsFile(dict(state))
+
+
+def _pickled_arrays(path: Path) -> dict[str, Tensor]:
+    """The arrays of detectron2's or Detectron's ``.pkl``: under ``model``, under ``blobs``, or with nothing above."""
+    import numpy as np
+    import torch
+
+    from features.restricted import dictionary, load
+
+    try:
+        state = dictionary(load(path.read_bytes()))
+        for key in ("model", "blobs"):
+            if isinstance(state.get(key), dict):
+                state = dictionary(state[key])
+    except HeedError as error:
+        raise HeedError(f"The weights file {str(path)!r} cannot be read without running code from it: "
+                        f"{error}.") from None
+    arrays = {name: torch.from_numpy(np.array(value)) for name, value in state.items()
+              if isinstance(value, np.ndarray) and value.dtype.kind in "fiu" and not name.endswith("_momentum")}
+    if not arrays:
+        raise HeedError(f"The weights file {str(path)!r} holds no arrays; detectron2's hold them under 'model'.")
+    return arrays
 
 
 def load_into(model: nn.Module, tensors: dict[str, Tensor], what: str) -> None:

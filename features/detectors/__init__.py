@@ -11,6 +11,8 @@ from features.errors import HeedError
 DETECTORS = {
     "torchvision": "features.detectors.torchvision_frcnn",
     "scenes": "features.detectors.scenes_frcnn",
+    "bottom-up": "features.detectors.bottom_up",
+    "detectron2": "features.detectors.detectron2_rcnn",
 }
 """Name on the command line -> module with a ``load(options: DetectorOptions) -> Detector``."""
 

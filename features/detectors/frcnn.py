@@ -18,7 +18,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -30,8 +30,9 @@ from torchvision.models.detection import FasterRCNN
 from torchvision.models.detection.image_list import ImageList
 
 from features.boxes import check_given, clip
-from features.detectors.detector import DetectorOptions
+from features.detectors.detector import DetectorOptions, described, numbers
 from features.devices import resolve_device
+from features.errors import HeedError
 from features.regions import Regions
 from features.selection import choose, surviving
 
@@ -49,6 +50,11 @@ class FasterRCNNDetector:
 
     def __init__(self, model: FasterRCNN, options: DetectorOptions, identity: dict[str, Any],
                  attribute_heads: Sequence[nn.Module] = ()) -> None:
+        if options.preset or options.config or options.distributions:
+            raise HeedError(f"The detector {identity['name']!r} has one rule and no configuration: leave out --preset, "
+                            "--config and --distributions, which are bottom-up's and detectron2's.")
+        self.numbers = numbers(options)
+        options = replace(options, **self.numbers._asdict())
         self.device = resolve_device(options.device)
         if self.device.type == "cpu":
             torch.set_num_threads(options.threads)
@@ -62,12 +68,11 @@ class FasterRCNNDetector:
         self.dim: int = (model.backbone.fpn.inner_blocks[-1][0].in_channels if grid
                          else model.roi_heads.box_predictor.cls_score.in_features)
         self.attributes = 0 if grid else len(self.heads)
+        self.distribution = 0
 
     def describe(self) -> dict[str, Any]:
         """Identity for the store. ``versions`` informs and is no part of it."""
-        options = asdict(self.options) | {"device": self.device.type}
-        del options["weights"]  # spelt in many ways; the digest in `identity` is what counts
-        return {**self.identity, "dim": self.dim, "options": options,
+        return {**self.identity, "dim": self.dim, "options": described(self.options, self.device.type),
                 "versions": {"torch": torch.__version__, "torchvision": torchvision.__version__}}
 
     @torch.inference_mode()
@@ -124,8 +129,8 @@ class FasterRCNNDetector:
         boxes = torch.minimum(boxes.clamp(min=0), limit.repeat(1, 2))
         solid = ((boxes[:, 2:] - boxes[:, :2]) > _THINNEST).all(1)
         boxes, scores, image = boxes[solid], scores[solid], image[solid]
-        confidence, classes = surviving(boxes, scores, image, self.options.nms)
-        chosen = choose(confidence, image, len(batch.sizes), self.options.score_threshold, self.options.boxes)
+        confidence, classes = surviving(boxes, scores, image, self.numbers.nms)
+        chosen = choose(confidence, image, len(batch.sizes), self.numbers.score_threshold, self.numbers.boxes)
         picked = torch.cat(chosen)
         kept = [boxes[indices] for indices in chosen]
         class_scores = scores[picked].gather(1, classes[picked, None])[:, 0]
