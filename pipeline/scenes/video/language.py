@@ -41,6 +41,7 @@ _WHERE = {
     "studio": "in a studio", "table": "on a wooden table", "wall": "on a tiled wall", "paper": "on squared paper",
     "sky": "in the sky", "hills": "over the hills", "night": "in the night sky",
 }
+_USUAL = (0, 0, 0, 0, 1, 1, 2)
 _THEN = (" and then ", " and later ", " before ")
 _WEIGHT = {"small": 0.8, "medium": 1.0, "large": 1.2}
 
@@ -141,7 +142,7 @@ def video_captions(of: Video) -> list[SceneCaption]:
         for i, event in enumerate(told):
             if i:
                 text += " while " if event.start < told[0].end else random.choice(_THEN)
-            clause, linked = _clause(of, names, event, _SAID[event.kind][0 if random.chance(0.6) else 1], False, 0.35)
+            clause, linked = _clause(of, names, event, _SAID[event.kind][random.choice(_USUAL)], False, 0.35)
             phrases += [ScenePhrase(p.start + len(text), p.end + len(text), p.objects) for p in linked]
             text += clause
         if random.chance(0.3):

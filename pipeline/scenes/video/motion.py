@@ -5,11 +5,12 @@ Only arithmetic that IEEE 754 defines to the last bit is used, so that the same 
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 from pipeline.scenes.video.world import Actor, Event, Pose, Video
 
-_SWAY = 0.007
+_SWAY = 0.005
 _HOP, _HOP_SECONDS = 0.13, 0.75
 _TREMBLE, _TREMBLE_HERTZ = 0.035, 2.0
 BLINK_SECONDS = 1.0
@@ -100,14 +101,14 @@ def _pushed(of: Video, now: Pose, event: Event, time: float) -> Pose:
     part = (done - CONTACT) / (1 - CONTACT)
     push = _RECOIL * 6.75 * part * (1 - part) * (1 - part)  # 1 at most, a third of the way
     dx, dy = now.x - event.before.x, now.y - event.before.y
-    distance = (dx * dx + dy * dy) ** 0.5
+    distance = math.sqrt(dx * dx + dy * dy)
     return replace(now, x=now.x + dx / distance * push, y=now.y + dy / distance * push)
 
 
 def _touching(mover: Pose, target: Pose) -> Pose:
     """The mover where it touches the target, come straight from its place."""
     dx, dy = target.x - mover.x, target.y - mover.y
-    distance = (dx * dx + dy * dy) ** 0.5
+    distance = math.sqrt(dx * dx + dy * dy)
     way = 1 - 0.9 * (mover.radius + target.radius) / distance
     return replace(mover, x=mover.x + dx * way, y=mover.y + dy * way)
 

@@ -49,6 +49,11 @@ def video(seed: int, index: int, seconds: int = 24) -> Video:
     return Video(seed, index, seconds, shots, tuple(director.actors), events)
 
 
+def _square(x: float, y: float = 0.0) -> float:
+    """x^2 + y^2, by multiplication: the last bit of a power depends on the machine."""
+    return x * x + y * y
+
+
 class _Director:
     """Knows, while the events of a shot are chosen, how each actor will be once all that is chosen is over."""
 
@@ -102,7 +107,7 @@ class _Director:
 
     def _free(self, x: float, y: float, radius: float, actor: int | None) -> bool:
         return all(
-            (x - o.x) ** 2 + (y - o.y) ** 2 >= (radius + o.radius + _GAP) ** 2
+            _square(x - o.x, y - o.y) >= _square(radius + o.radius + _GAP)
             for i, o in self.rest.items() if o.present and i != actor
         )
 
@@ -223,13 +228,13 @@ class _Director:
         if not b.present or self.busy.get(other, 0) > start:
             return False
         dx, dy = b.x - a.x, b.y - a.y
-        square = dx * dx + dy * dy
-        if square < (a.radius + b.radius + 0.1) ** 2:
+        square = _square(dx, dy)
+        if square < _square(a.radius + b.radius + 0.1):
             return False
         for i, o in self.rest.items():
             if i in (actor, other) or not o.present:
                 continue
             along = min(max(((o.x - a.x) * dx + (o.y - a.y) * dy) / square, 0), 1)
-            if (a.x + along * dx - o.x) ** 2 + (a.y + along * dy - o.y) ** 2 < (a.radius + o.radius) ** 2:
+            if _square(a.x + along * dx - o.x, a.y + along * dy - o.y) < _square(a.radius + o.radius):
                 return False
         return True

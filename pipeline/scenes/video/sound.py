@@ -67,7 +67,8 @@ def _since(time: Wave, period: float) -> Wave:
 
 def _hiss(samples: int, seed: int) -> Wave:
     """White noise: the bits of SplitMix64, see `pipeline.scenes.rng`."""
-    z = np.arange(1, samples + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(seed)
+    z = np.arange(1, samples + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    z += np.uint64(seed % 2**64)
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return (z >> np.uint64(11)).astype(np.float64) * 2.0**-52 - 1
