@@ -36,6 +36,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "evaluate matching": ("evaluation.commands:EvaluateMatching", "recall, ranks, and attention against truth"),
     "evaluate moments": ("evaluation.commands:EvaluateMoments", "moment retrieval and highlights (QVHighlights)"),
     "evaluate captioning": ("evaluation.commands:EvaluateCaptioning", "BLEU, ROUGE-L, CIDEr, METEOR"),
+    "evaluate answers": ("evaluation.commands:EvaluateAnswers", "soft accuracy of answers (VQA, TextVQA), ANLS"),
     "report": ("evaluation.commands:Report", "one page: tables, curves, attention on the photos"),
 }
 """The words of a command -> where its options and ``run`` are, and what it is for."""
