@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import io
 import json
 import os
 import secrets
@@ -69,7 +70,7 @@ def fsync_folder(folder: Path) -> None:
 
 
 @contextmanager
-def scratch(name: str) -> Iterator[BinaryIO]:
+def scratch(name: str) -> Iterator[io.BufferedRandom]:
     """A new file in the machine's folder for temporary files (``TMPDIR``), removed when the block ends.
 
     It is locked meanwhile. What a killed process has left is known by its lock being free, and is removed here.
@@ -82,7 +83,7 @@ def scratch(name: str) -> Iterator[BinaryIO]:
         _remove_unless_locked(left)
     while True:
         path = folder / f"{name}.{os.getpid()}-{secrets.token_hex(4)}.tmp"
-        with path.open("xb") as file:
+        with path.open("x+b") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             if not path.exists():  # another process has found it before it was locked
                 continue

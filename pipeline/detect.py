@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from features.detectors import DetectorOptions, load_detector
 from features.errors import HeedError
 from features.images import decode_image
 from features.regions import Regions
-from pipeline.fields import Row, region_fields, row_from_regions
+from pipeline.fields import FeatureDtype, Row, region_fields, row_from_regions
 from pipeline.sources import Item, read_bytes
 
 
@@ -27,7 +27,7 @@ class DetectRegions:
 
     detector: str
     options: DetectorOptions
-    dtype: Literal["float16", "float32"] = "float16"
+    dtype: FeatureDtype = "float16"
     """Number type of the stored features."""
     batch: int = 8
     """Images the detector sees at once. Part of the identity: it can change a feature's last bit."""

@@ -33,7 +33,7 @@ def export(format: str, store: Store, path: Path, progress: Callable[[int], None
     aside = path.parent / f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp"
     try:
         aside.mkdir(parents=True)
-        module.write(_rows(store, progress), store.identity.fields, aside / path.name)
+        module.write(_rows(store, progress), store.fields, aside / path.name)
         made = sorted(aside.iterdir(), key=lambda part: part.name == path.name)
         for part in made:
             if (path.parent / part.name).exists():

@@ -1,7 +1,8 @@
 """What a store is: the content of store.json and of each shard's commit record.
 
 The shard plan is part of it: input i of the source goes to shard i // shard_rows, so that a shard's content follows
-from the identity and its number alone.
+from the identity and its number alone. Inputs that were appended later are a part of their own, cut into shards that
+follow those of the earlier parts; which inputs a part has is in its list (`pipeline.inputs`).
 """
 
 from __future__ import annotations
@@ -10,16 +11,33 @@ import difflib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from features.errors import HeedError
 from pipeline.fields import Field, Fields
-from pipeline.sealed import unsealed, write_sealed
+from pipeline.places import Place, Remote, place, read_all
+from pipeline.sealed import sealed, unsealed, write_sealed
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""A store is written with the lowest version that can say what it is: 2 where it has several parts or scaled fields."""
 IDENTITY_FILE = "store.json"
 MEMBERS = {"heed_store", "kind", "format", "fields", "extractor", "source", "plan"}
+
+
+@dataclass(frozen=True)
+class Part:
+    """Inputs that were planned together: those of the first run, or those that one run appended."""
+
+    inputs: int
+    digest: str
+    """SHA-256 of the part's list of inputs."""
+    versions: dict[str, Any] = field(default_factory=dict)
+    """Versions of the libraries that made it, where they are not those of ``extractor.versions``; told only."""
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON form."""
+        told = {"versions": self.versions} if self.versions else {}
+        return {"inputs": self.inputs, "digest": self.digest, **told}
 
 
 @dataclass(frozen=True)
@@ -34,36 +52,68 @@ class Identity:
     extractor: dict[str, Any]
     """What made the rows: name, weights digest, options, vocabularies; key ``versions`` is told, never compared."""
     source: dict[str, Any]
-    """inputs and digest; uri and command (what `pipeline.repair` runs) are told, never compared."""
+    """inputs and digest (`pipeline.inputs` compares them); uri and command (what `pipeline.repair` runs) are told."""
     shard_rows: int
-    """Inputs a shard."""
+    """Inputs a shard; the last shard of each part may have fewer."""
+    appended: tuple[Part, ...] = ()
+    """All parts of the plan where inputs were appended to the first; empty where there is one part."""
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """The parts of the plan, in order; at least one."""
+        return self.appended or (Part(self.source["inputs"], self.source["digest"]),)
 
     @property
     def shards(self) -> int:
         """Number of shards in the plan."""
-        return -(-self.source["inputs"] // self.shard_rows)
+        return sum(-(-part.inputs // self.shard_rows) for part in self.parts)
 
     def shard_inputs(self, number: int) -> range:
-        """The inputs of shard ``number``, by their place in the source."""
-        first = number * self.shard_rows
-        return range(first, min(first + self.shard_rows, self.source["inputs"]))
+        """The inputs of shard ``number``, by their place in the lists of all parts, one after the other."""
+        first = 0
+        for part in self.parts:
+            shards = -(-part.inputs // self.shard_rows)
+            if number < shards:
+                start = first + number * self.shard_rows
+                return range(start, min(start + self.shard_rows, first + part.inputs))
+            number, first = number - shards, first + part.inputs
+        return range(first, first)
+
+    def part_shards(self, number: int) -> range:
+        """The numbers of the shards of part ``number``."""
+        counts = [-(-part.inputs // self.shard_rows) for part in self.parts]
+        return range(sum(counts[:number]), sum(counts[:number + 1]))
 
     def to_json(self) -> dict[str, Any]:
         """JSON form."""
+        plan: dict[str, Any] = {"shard_rows": self.shard_rows, "shards": self.shards}
+        if self.appended:
+            plan["parts"] = [part.to_json() for part in self.appended]
         return {
-            "heed_store": SCHEMA_VERSION, "kind": self.kind, "format": self.format,
+            "heed_store": SCHEMA_VERSION if self.appended or any(f.scale for f in self.fields.values()) else 1,
+            "kind": self.kind, "format": self.format,
             "fields": {name: field.to_json() for name, field in self.fields.items()},
-            "extractor": self.extractor, "source": self.source,
-            "plan": {"shard_rows": self.shard_rows, "shards": self.shards},
+            "extractor": self.extractor, "source": self.source, "plan": plan,
         }
 
-    def write(self, store: Path) -> None:
+    def write(self, store: Place) -> None:
         """Write store.json."""
         write_sealed(store / IDENTITY_FILE, self.to_json())
 
+    def create(self, store: Place) -> bool:
+        """Write store.json unless there is one; whether it was written. A local store is locked by who calls this."""
+        path = store / IDENTITY_FILE
+        if isinstance(path, Remote):
+            return path.create(sealed(self.to_json()))
+        if path.exists():
+            return False
+        self.write(store)
+        return True
+
     @staticmethod
-    def read(store: Path) -> Identity:
+    def read(store: str | Place) -> Identity:
         """Read store.json; `HeedError` where there is none or it is damaged or a newer heed's."""
+        store = place(store)
         path = store / IDENTITY_FILE
         try:
             data = path.read_bytes()
@@ -78,23 +128,36 @@ class Identity:
                 kind=value["kind"], format=value["format"],
                 fields={name: Field.from_json(spec) for name, spec in value["fields"].items()},
                 extractor=value["extractor"], source=value["source"], shard_rows=value["plan"]["shard_rows"],
+                appended=tuple(Part(**part) for part in value["plan"].get("parts", ())),
             )
         except FileNotFoundError:
-            near = [p.name for p in store.parent.iterdir() if p.is_dir()] if store.parent.is_dir() else []
-            close = [] if store.exists() else difflib.get_close_matches(store.name, near, 1)
-            hint = f" Did you mean {store.parent / close[0]}?" if close else ""
-            raise HeedError(f"{store} is not a store: it has no {IDENTITY_FILE}.{hint}") from None
+            raise HeedError(f"{store} is not a store: it has no {IDENTITY_FILE}.{_near(store)}") from None
+        except OSError as error:
+            raise HeedError(f"{path} cannot be read: {error.strerror or error}.") from error
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise HeedError(f"{path} is damaged: {error!r}. Bring it back from a copy, or make the store again; "
                             "nothing else says what its shards hold.") from error
 
     def differences(self, other: Identity) -> list[str]:
-        """In words, how ``other`` would give different shards; empty where it would give the same."""
+        """In words, how ``other`` would give different rows for the same inputs; empty where it would not."""
+        return [f"{name}: {mine} in the store, {theirs} now" for name, mine, theirs in self.unlike(other)]
+
+    def unlike(self, other: Identity) -> list[tuple[str, Any, Any]]:
+        """Each name below which the two differ, with both values ("nothing" where there is none); see `differences`."""
         mine, theirs = _flat(self.to_json()), _flat(other.to_json())
-        told = ("source.uri", "source.command", "extractor.versions", "extractor.options.device", "plan.shards")
+        told = ("heed_store", "source.", "extractor.versions", "extractor.options.device", "plan.shards", "plan.parts")
         names = sorted(name for name in {*mine, *theirs} if not name.startswith(told))
-        return [f"{name}: {mine.get(name, 'nothing')} in the store, {theirs.get(name, 'nothing')} now"
+        return [(name, mine.get(name, "nothing"), theirs.get(name, "nothing"))
                 for name in names if mine.get(name) != theirs.get(name)]
+
+
+def _near(store: Place) -> str:
+    """A question after a local folder whose name is like that of ``store``, which is not there."""
+    if isinstance(store, Remote) or store.exists() or not store.parent.is_dir():
+        return ""
+    near = [folder.name for folder in store.parent.iterdir() if folder.is_dir()]
+    close = difflib.get_close_matches(store.name, near, 1)
+    return f" Did you mean {store.parent / close[0]}?" if close else ""
 
 
 def _flat(value: Any, name: str = "") -> dict[str, Any]:
@@ -114,33 +177,49 @@ class ShardRecord:
     failed: Sequence[dict[str, str]] = field(default=())
     """Inputs not stored: {"key", "reason"}, in the order of the source."""
 
-    def write(self, store: Path, aside: Path) -> None:
+    def write(self, store: Place, aside: Place) -> None:
         """Commit the shard."""
         value = {"shard": self.shard, "rows": self.rows, "bytes": self.bytes, "sha256": self.sha256,
                  "failed": list(self.failed)}
         write_sealed(record_path(store, self.shard), value, aside)
 
     @staticmethod
-    def read(store: Path, number: int) -> ShardRecord | None:
+    def read(store: Place, number: int) -> ShardRecord | None:
         """The record of shard ``number``, None where it is not committed; `HeedError` where the record is damaged."""
-        path = record_path(store, number)
         try:
-            record = ShardRecord(**unsealed(path.read_bytes()))
-            if record.shard != number:
-                raise ValueError(f"it is the record of shard {record.shard:06d}")
-            return record
+            return _record(store, number, record_path(store, number).read_bytes())
         except FileNotFoundError:
             return None
-        except (ValueError, TypeError) as error:
-            raise HeedError(f"The commit record {path} is damaged: {error}. "
-                            f"heed store repair {store} makes that shard again.") from error
+        except OSError as error:
+            path = record_path(store, number)
+            raise HeedError(f"The commit record {path} cannot be read: {error.strerror or error}.") from error
+
+    @staticmethod
+    def read_all(store: Place, numbers: Sequence[int]) -> list[ShardRecord | None]:
+        """The records of these shards, as `read` gives each; those at a URL many at once."""
+        if not isinstance(store, Remote):
+            return [ShardRecord.read(store, number) for number in numbers]
+        found = read_all([record_path(store, number) for number in numbers])
+        return [data if data is None else _record(store, number, data)
+                for number, data in zip(numbers, found, strict=True)]
 
 
-def record_path(store: Path, number: int) -> Path:
+def _record(store: Place, number: int, data: bytes) -> ShardRecord:
+    try:
+        record = ShardRecord(**unsealed(data))
+        if record.shard != number:
+            raise ValueError(f"it is the record of shard {record.shard:06d}")
+        return record
+    except (ValueError, TypeError) as error:
+        raise HeedError(f"The commit record {record_path(store, number)} is damaged: {error}. "
+                        f"heed store repair {store} makes that shard again.") from error
+
+
+def record_path(store: Place, number: int) -> Place:
     """Where a shard's commit record is."""
     return store / "shards" / f"{number:06d}.json"
 
 
-def shard_path(store: Path, number: int, suffix: str) -> Path:
+def shard_path(store: Place, number: int, suffix: str) -> Place:
     """Where a shard's rows are."""
     return store / "shards" / f"{number:06d}{suffix}"

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from features.errors import HeedError
 from features.regions import Regions
 from pipeline.clips import Clips, Tokens
 from pipeline.exchange import exchange_format
 from pipeline.fields import (
+    FeatureDtype,
     Fields,
     Row,
     clip_fields,
@@ -76,7 +77,7 @@ class ImportReader:
         return row(item.key, entry, self.fields)
 
 
-def _layout(entry: Entry, dtype: Literal["float16", "float32"] = "float16") -> tuple[str, Fields, Any]:
+def _layout(entry: Entry, dtype: FeatureDtype = "float16") -> tuple[str, Fields, Any]:
     """The kind of store an entry is for, its fields, and the function that makes its row."""
     dim = entry.features.shape[1]
     if isinstance(entry, Regions):
@@ -86,7 +87,7 @@ def _layout(entry: Entry, dtype: Literal["float16", "float32"] = "float16") -> t
     return "tokens", token_fields(dim, 0 if entry.pooled is None else len(entry.pooled), dtype), row_from_tokens
 
 
-def open_import(format: str, path: Path, dtype: Literal["float16", "float32"]) -> tuple[Source, ImportFile]:
+def open_import(format: str, path: Path, dtype: FeatureDtype) -> tuple[Source, ImportFile]:
     """List the entries of a feature file and learn what they hold from the first readable one."""
     module = exchange_format(format)
     if not path.exists():

@@ -1,22 +1,28 @@
 """The job: a source in, a store out, on Ray or inline; run again, it goes on where it stopped.
 
 The driver cuts the source into shards, skips those already committed, and hands the others to workers
-(`pipeline.worker`), on Ray (`pipeline.ray_job`) or in this process. It holds a lock on the store meanwhile.
+(`pipeline.worker`), on Ray (`pipeline.ray_job`) or in this process. It holds a lock on a local store meanwhile. A store
+at a URL has none: store.json is created only where there is none, so that all who write are of one job, and two of them
+at once do work twice and write the same bytes.
 """
 
 from __future__ import annotations
 
 import fcntl
 import shutil
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from features.errors import HeedError
+from pipeline.atomic import remains
 from pipeline.identity import IDENTITY_FILE, Identity, ShardRecord, shard_path
-from pipeline.index import Index
+from pipeline.index import INDEX_FILE, Index
+from pipeline.inputs import Planned, settle
+from pipeline.places import Place, Remote, files_in, place
 from pipeline.progress import JobProgress
 from pipeline.shards import shard_format
 from pipeline.sources import Source
@@ -34,7 +40,7 @@ SHARDS = 16
 class Summary:
     """What a job did, for the person who started it."""
 
-    store: Path
+    store: Place
     inputs: int
     stored: int
     failures: Sequence[dict[str, str]]
@@ -49,6 +55,10 @@ class Summary:
     """Shards that no worker could finish, with reasons."""
     unit: str = "images"
     """What the inputs are, in the plural."""
+    appended: int = 0
+    """Inputs that this run added to the store's plan."""
+    vanished: Sequence[str] = ()
+    """Keys of inputs that the source has no more; what is stored of them stays."""
 
     @property
     def status(self) -> int:
@@ -60,6 +70,11 @@ class Summary:
         rate = f" ({self.extracted / self.seconds:.1f} {self.unit}/s)" if self.extracted and self.seconds else ""
         lines = [f"{self.store}: {self.stored} of {self.inputs} {self.unit} stored in {self.shards} shards, "
                  f"{self.bytes / 1e6:.1f} MB; this run took {self.seconds:.1f} s for {self.extracted}{rate}."]
+        if self.appended:
+            lines.append(f"{self.appended} new {self.unit} were appended in shards of their own.")
+        if self.vanished:
+            lines.append(f"{len(self.vanished)} {self.unit} are not in the source any more (for example "
+                         f"{self.vanished[0]!r}); what is stored of them stays.")
         if self.skipped:
             lines.append(f"{self.skipped} files of the source were passed over: their names are no images'.")
         if self.failures:
@@ -76,7 +91,7 @@ class Summary:
 def run_job(
     spec: ReaderSpec,
     source: Source,
-    store: Path,
+    store: str | Place,
     *,
     format: str = "arrow",
     shard_rows: int = 0,
@@ -87,15 +102,17 @@ def run_job(
     command: dict[str, Any] | None = None,
     again: Collection[int] = (),
     unit: str = "images",
+    append: bool = False,
 ) -> Summary:
-    """Read every input of ``source`` into ``store``.
+    """Read every input of ``source`` into ``store``, a folder or a URL.
 
     ``shard_rows`` 0 chooses a number; ``actors`` 0 takes one for each CPU core (or each GPU); ``address`` names a Ray
-    cluster that shares the file system; ``inline`` works in this process without Ray. ``command`` is what
+    cluster that shares the file system (or the URLs); ``inline`` works in this process without Ray. ``command`` is what
     `pipeline.repair` needs to run the job again; the shards in ``again`` are made anew though they are committed.
-    ``unit`` is what the inputs are called. Raises `HeedError` where the store holds something else than this job would
-    write.
+    ``unit`` is what the inputs are called. With ``append`` inputs that the source has got since the store was begun go
+    into new shards. Raises `HeedError` where the store holds something else than this job would write.
     """
+    store = place(store)
     reader = spec.open() if inline else spec.open_to_plan()
     uri = source.uri if "://" in source.uri else str(Path(source.uri).absolute())
     listed = {"uri": uri, "inputs": len(source.items), "digest": source.digest()}
@@ -103,8 +120,8 @@ def run_job(
         listed["command"] = command
     rows = shard_rows or default_shard_rows(len(source.items))
     identity = Identity(reader.kind, format, reader.fields, reader.describe(), listed, rows)
-    with _locked(store, identity):
-        tasks, records = _plan(store, identity, source, retry_failed, again)
+    with _locked(store, partial(settle, store, identity, source, shard_rows, append, again)) as planned:
+        tasks, records = _plan(store, planned, retry_failed, again)
         lost: list[str] = []
         total = sum(len(task.items) for task in tasks)
         with JobProgress(f"reading {unit}", total, unit) as progress:
@@ -115,15 +132,19 @@ def run_job(
 
                 lost = run_on_ray(spec, store, format, tasks, records, progress, actors, address)
             seconds = progress.seconds
-        shutil.rmtree(store / ASIDE, ignore_errors=True)
+        if isinstance(store, Path):
+            shutil.rmtree(store / ASIDE, ignore_errors=True)
         if not lost:
             finished = Store.open(store)
             if Index.read(store, finished.fingerprint()) is None:
-                Index.build(finished.keys()).write(store, finished.fingerprint())
+                with _told(store):
+                    # What has just been uploaded is not fetched again to learn its keys.
+                    keys = finished.keys() if isinstance(store, Path) else _planned_keys(planned, finished.records)
+                    Index.build(keys).write(store, finished.fingerprint())
     done = [records[number] for number in sorted(records)]
     return Summary(
-        store, len(source.items), sum(r.rows for r in done), [f for r in done for f in r.failed], source.skipped,
-        len(done), total, sum(r.bytes for r in done), seconds, lost, unit,
+        store, len(planned.items), sum(r.rows for r in done), [f for r in done for f in r.failed], source.skipped,
+        len(done), total, sum(r.bytes for r in done), seconds, lost, unit, planned.appended, planned.vanished,
     )
 
 
@@ -142,12 +163,31 @@ def default_shard_rows(inputs: int) -> int:
     return min(MAX_SHARD_ROWS, max(MIN_SHARD_ROWS, -(-inputs // SHARDS)))
 
 
+def _planned_keys(planned: Planned, records: Sequence[ShardRecord]) -> Iterator[str]:
+    """The keys of all rows: a shard's rows are its inputs in order, but for the failed ones."""
+    for record in records:
+        failed = {failure["key"] for failure in record.failed}
+        keys = (planned.items[number].key for number in planned.identity.shard_inputs(record.shard))
+        yield from (key for key in keys if key not in failed)
+
+
 @contextmanager
-def _locked(store: Path, identity: Identity) -> Iterator[None]:
-    """Create the store or check that it is this job's, and keep other writers out while the block runs."""
+def _locked(store: Place, settled: Callable[[], Planned]) -> Iterator[Planned]:
+    """Keep other writers out while the block runs; ``settled`` creates the store or checks that it is this job's.
+
+    At a URL others are not kept out.
+    """
+    if isinstance(store, Remote):
+        if not (store / IDENTITY_FILE).is_file() and store.names():
+            raise HeedError(f"{store} holds other files and is no store; name an empty or a new folder.")
+        with _told(store):
+            planned = settled()
+        yield planned
+        return
     try:
         store.mkdir(parents=True, exist_ok=True)
-        if not (store / IDENTITY_FILE).exists() and any(p.name != LOCK for p in store.iterdir()):
+        ours = {store / LOCK, *remains(store / IDENTITY_FILE)}
+        if not (store / IDENTITY_FILE).exists() and not ours.issuperset(store.iterdir()):
             raise HeedError(f"{store} holds other files and is no store; name an empty or a new folder.")
         lock = (store / LOCK).open("w")
     except OSError as error:
@@ -157,31 +197,41 @@ def _locked(store: Path, identity: Identity) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             raise HeedError(f"Another heed is writing to {store}; wait for it or stop it.") from None
-        if (store / IDENTITY_FILE).exists():
-            differences = Identity.read(store).differences(identity)
-            if differences:
-                raise HeedError(f"{store} was made by another job, so its shards cannot be completed by this one "
-                                f"({'; '.join(differences[:4])}). Use the same options, or another folder.")
-        else:
-            identity.write(store)
-        shutil.rmtree(store / ASIDE, ignore_errors=True)
-        (store / ASIDE).mkdir()
-        (store / "shards").mkdir(exist_ok=True)
+        with _told(store):
+            planned = settled()
+            for left in (*remains(store / IDENTITY_FILE), *remains(store / INDEX_FILE)):
+                left.unlink()
+            shutil.rmtree(store / ASIDE, ignore_errors=True)
+            (store / ASIDE).mkdir(exist_ok=True)
+            (store / "shards").mkdir(exist_ok=True)
+        yield planned
+
+
+@contextmanager
+def _told(store: Place) -> Iterator[None]:
+    """Turn a full disk or a missing permission into `HeedError`."""
+    try:
         yield
+    except OSError as error:
+        raise HeedError(f"{store} cannot be written: {error.strerror or error}. What is committed stays; mend that and "
+                        "run the same command again.") from error
 
 
 def _plan(
-    store: Path, identity: Identity, source: Source, retry_failed: bool, again: Collection[int]
+    store: Place, planned: Planned, retry_failed: bool, again: Collection[int]
 ) -> tuple[list[ShardTask], dict[int, ShardRecord]]:
     """What is left to do, and the records of what is done; a shard whose size is not its record's is done again."""
+    identity = planned.identity
     suffix = shard_format(identity.format).SUFFIX
     tasks: list[ShardTask] = []
     records: dict[int, ShardRecord] = {}
+    sizes = files_in(store / "shards")
+    kept = [number for number in range(identity.shards) if number not in again]
+    found = dict(zip(kept, ShardRecord.read_all(store, kept), strict=True))
     for number in range(identity.shards):
-        items = [source.items[i] for i in identity.shard_inputs(number)]
-        record = None if number in again else ShardRecord.read(store, number)
-        path = shard_path(store, number, suffix)
-        if record is None or not path.exists() or path.stat().st_size != record.bytes:
+        record = found.get(number)
+        items = [planned.items[i] for i in identity.shard_inputs(number)]
+        if record is None or sizes.get(shard_path(store, number, suffix).name) != record.bytes:
             tasks.append(ShardTask(number, items, retry=False))
         elif retry_failed and record.failed:
             tasks.append(ShardTask(number, items, retry=True))

@@ -15,18 +15,21 @@ from typing import Any, get_type_hints
 from features.errors import HeedError
 from pipeline.commands.exchange import Import
 from pipeline.commands.extract import ExtractRegions
-from pipeline.commands.rewrite import StoreConvert
+from pipeline.commands.rewrite import StoreConvert, StoreMerge, StoreSubset
 from pipeline.identity import Identity, ShardRecord
 from pipeline.index import INDEX_FILE, Index
+from pipeline.places import Place, place
 from pipeline.store import Store
 
 MAKERS = {
     "extract regions": (ExtractRegions, "source", "store"),
     "import": (Import, "path", "store"),
     "store convert": (StoreConvert, "store", "out"),
+    "store merge": (StoreMerge, "stores", "out"),
+    "store subset": (StoreSubset, "store", "out"),
 }
-"""Commands that make stores, with the names of their options for the source and for the store."""
-LEFT_OUT = {"actors", "address", "retry_failed"}
+"""Commands that make stores, with the names of their options for the source (lines of it for several) and the store."""
+LEFT_OUT = {"actors", "address", "retry_failed", "append"}
 """Options that say how a job was run on that day, not what it makes."""
 
 
@@ -37,11 +40,11 @@ def told(name: str, options: Any) -> dict[str, Any]:
 
 
 def _kept(value: dict[str, Any], without: set[str]) -> dict[str, Any]:
-    return {name: _kept(inner, without) if isinstance(inner, dict) else inner
+    return {name: _kept(inner, without) if isinstance(inner, dict) else str(inner) if isinstance(inner, Path) else inner
             for name, inner in value.items() if name not in without}
 
 
-def maker(store: Path, source: str = "") -> Any:
+def maker(store: str | Place, source: str = "") -> Any:
     """The command that made ``store``, ready to run, reading ``source`` where that has moved.
 
     Raises `HeedError` where store.json names no command or the source is not there.
@@ -52,12 +55,15 @@ def maker(store: Path, source: str = "") -> Any:
     if command.get("name") not in MAKERS:
         raise HeedError(f"{store} does not say which heed command made it, so its damaged shards cannot be made again "
                         "from here; the program that made it can, by pipeline.job.run_job(…, again=their numbers).")
-    if not _is_there(uri):
-        raise HeedError(f"The source of {store}, {uri}, is not there any more, so its damaged shards cannot be made "
-                        "again; bring it back, say where it is now with --source, or copy those shards from elsewhere.")
+    gone = [line for line in uri.splitlines() if not _is_there(line)]
+    if gone:
+        raise HeedError(f"The source of {store}, {', '.join(gone)}, is not there any more, so its damaged shards "
+                        "cannot be made again; bring it back, say where it is now with --source, or copy those shards "
+                        "from elsewhere.")
     kind, source_name, store_name = MAKERS[command["name"]]
+    read = tuple(map(place, uri.splitlines())) if source_name == "stores" else uri
     try:
-        return _from_json(kind, {**command["options"], source_name: uri, store_name: str(store)})
+        return _from_json(kind, {**command["options"], source_name: read, store_name: str(store)})
     except (TypeError, ValueError, KeyError, AttributeError) as error:
         raise HeedError(f"The command in {store}/store.json is not one that this heed can run: {error}.") from error
 
@@ -74,29 +80,34 @@ def _from_json(kind: Any, value: dict[str, Any]) -> Any:
         given = value[name]
         if is_dataclass(hints[name]):
             given = _from_json(hints[name], given)
+        elif hints[name] == Place:
+            given = place(given)
         elif hints[name] is Path:
             given = Path(given)
         options[name] = tuple(given) if isinstance(given, list) else given
     return kind(**options)
 
 
-def remake(store: Path, shards: Sequence[int], source: str = "") -> list[str]:
+def remake(store: str | Place, shards: Sequence[int], source: str = "") -> list[str]:
     """Run the store's command for ``shards`` only; in words, what is not as it was (empty: the former bytes are back).
 
     Raises `HeedError` as `maker` does, before anything is changed.
     """
+    store = place(store)
     command = maker(store, source)
     former = {number: _record(store, number) for number in shards}
     if command.run(again=shards) == 1:
         return ["some shards could not be made; heed store repair may be run again"]
-    write_index(store)
+    if isinstance(store, Path):  # at a URL it would fetch all shards; the job has seen to an index that is missing
+        write_index(store)
     return [f"shard {number:06d} has other bytes than before: the source has changed, or a library that reads it "
             "(versions in store.json)"
             for number, old in former.items() if old and old != ShardRecord.read(store, number)]
 
 
-def write_index(store: Path) -> None:
+def write_index(store: str | Place) -> None:
     """Write index.arrow from the keys, where it is not exactly what they give."""
+    store = place(store)
     opened = Store.open(store)
     fingerprint, index = opened.fingerprint(), Index.build(opened.keys())
     path = store / INDEX_FILE
@@ -107,7 +118,7 @@ def write_index(store: Path) -> None:
         raise HeedError(f"{path} cannot be written: {error.strerror or error}.") from error
 
 
-def _record(store: Path, number: int) -> ShardRecord | None:
+def _record(store: Place, number: int) -> ShardRecord | None:
     try:
         return ShardRecord.read(store, number)
     except HeedError:

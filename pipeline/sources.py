@@ -1,4 +1,4 @@
-"""What to extract from: a folder, a list of keys and paths, or tar files.
+"""What to extract from: a folder, a list of keys and paths, or tar files, on this machine or at a URL.
 
 A key is the whole relative path below the folder, the id a list gives, or the member's name in a tar. It is never cut
 at a dot, and two inputs with one key are an error: silently keeping one of them is how earlier systems lost images.
@@ -8,21 +8,28 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import io
 import json
 import os
+import posixpath
 import tarfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
+from urllib.parse import unquote, urljoin
 
 import numpy as np
 
 from features.errors import HeedError
+from pipeline.places import Place, Remote, place, size_of
+from pipeline.retries import shown
 
 IMAGE_SUFFIXES = frozenset([".bmp", ".gif", ".jfif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"])
 MAX_BYTES = 1 << 30
 """Larger inputs fail, unread: the largest real photographs are some hundred megabytes, and workers share memory."""
+SECONDS = 30.0
+"""How long an input at a URL is asked for again: lists of photographs on the web are full of dead servers."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +38,7 @@ class Item:
 
     key: str
     uri: str
-    """A path, a URL that fsspec can open, or the tar that holds the bytes."""
+    """A path, a URL that fsspec can open, or the tar that holds the bytes; "" for one that the source has no more."""
     size: int = -1
     """Bytes; -1 where only opening it would tell."""
     offset: int = 0
@@ -58,25 +65,35 @@ class Source:
         """
         digest = hashlib.sha256()
         for item in self.items:
-            boxes = "" if item.boxes is None else item.boxes.astype("<f4").tobytes().hex()
-            digest.update(json.dumps([item.key, boxes]).encode() + b"\n")
+            digest.update(input_line(item))
         return digest.hexdigest()
+
+
+def input_line(item: Item) -> bytes:
+    """What a store's list of inputs says of one: a line of JSON with its key and its given boxes in hexadecimal."""
+    boxes = "" if item.boxes is None else item.boxes.astype("<f4").tobytes().hex()
+    return json.dumps([item.key, boxes]).encode() + b"\n"
 
 
 def open_source(uri: str) -> Source:
     """List a source: a folder; a .jsonl, .csv or .parquet list; a .tar; or a path with * naming several tars.
 
-    A list has the columns ``key`` and ``path`` (or ``uri``); relative paths start at the list's folder. An optional
-    column ``boxes`` holds [[x1, y1, x2, y2], …] in pixels (JSON text in a CSV).
+    Each may be a path or a URL (s3://bucket/images, https://host/list.csv, …). A list has the columns ``key`` and
+    ``path`` (or ``uri``); relative paths start at the list's folder, and URLs may stand among them. An optional column
+    ``boxes`` holds [[x1, y1, x2, y2], …] in pixels (JSON text in a CSV).
     """
-    path = Path(uri)
-    if path.is_dir():
+    path = place(uri)
+    suffix = Path(path.name).suffix
+    if isinstance(path, Path) and path.is_dir():
         items, skipped = _folder(path)
-    elif path.suffix == ".tar" or "*" in path.name:
-        tars = sorted(path.parent.glob(path.name)) if "*" in path.name else [path]
-        items, skipped = _tars([_existing(tar) for tar in tars])
-    elif path.suffix in _LISTS:
-        items, skipped = _listed(_existing(path)), 0
+    elif "*" in path.name:
+        items, skipped = _tars(path.glob() if isinstance(path, Remote) else sorted(path.parent.glob(path.name)))
+    elif suffix == ".tar":
+        items, skipped = _tars([path])
+    elif suffix in _LISTS:
+        items, skipped = _listed(path, suffix), 0
+    elif isinstance(path, Remote):
+        items, skipped = _remote_folder(path)
     elif path.exists():
         raise HeedError(f"{uri} is neither a folder nor a list (.jsonl, .csv, .parquet) nor a .tar.")
     else:
@@ -94,17 +111,15 @@ def read_bytes(item: Item) -> bytes:
         raise HeedError(item.error)
     if item.size > MAX_BYTES:
         raise HeedError(f"has {item.size} bytes; heed reads inputs of up to {MAX_BYTES}")
-    most = item.size if item.size >= 0 else MAX_BYTES + 1
     try:
         if "://" in item.uri:
-            import fsspec
-
-            with fsspec.open(item.uri, "rb") as file:
-                data = file.read(MAX_BYTES + 1)
+            data = _remote_bytes(item)
         else:
             with Path(item.uri).open("rb") as file:
                 file.seek(item.offset)
-                data = file.read(most)
+                data = file.read(item.size if item.size >= 0 else MAX_BYTES + 1)
+    except FileNotFoundError:
+        raise HeedError("cannot be read: it is not there") from None
     except OSError as error:
         raise HeedError(f"cannot be read: {error.strerror or error}") from error
     if len(data) > MAX_BYTES:
@@ -114,10 +129,24 @@ def read_bytes(item: Item) -> bytes:
     return data
 
 
-def _existing(path: Path) -> Path:
-    if not path.is_file():
-        raise HeedError(f"There is no file {path}.")
-    return path
+def _remote_bytes(item: Item) -> bytes:
+    """The bytes of an input at a URL, at most one more than `MAX_BYTES`; asked for again for `SECONDS`."""
+    where = Remote(item.uri, SECONDS)
+    if item.size >= 0:
+        return where.read_range(item.offset, item.offset + item.size)
+    size = where.size()
+    if size is None:
+        return where.read_at_most(MAX_BYTES + 1)
+    if size > MAX_BYTES:
+        raise HeedError(f"has more than {MAX_BYTES} bytes, which is the most that heed reads")
+    return where.read_bytes()
+
+
+def _open(path: Place) -> BinaryIO:
+    try:
+        return path.open("rb") if isinstance(path, Path) else path.open()
+    except (FileNotFoundError, IsADirectoryError):
+        raise HeedError(f"There is no file {shown(str(path))}.") from None
 
 
 def _folder(root: Path) -> tuple[list[Item], int]:
@@ -133,7 +162,21 @@ def _folder(root: Path) -> tuple[list[Item], int]:
     return sorted(items, key=lambda item: item.key), skipped
 
 
-def _tars(paths: Sequence[Path]) -> tuple[list[Item], int]:
+def _remote_folder(root: Remote) -> tuple[list[Item], int]:
+    items, skipped = [], 0
+    for name, size in root.find().items():
+        if Path(name).suffix.lower() in IMAGE_SUFFIXES:
+            key = unquote(name) if root.scheme in ("http", "https") else name
+            items.append(Item(key, str(root / name), -1 if size is None else size))
+        else:
+            skipped += 1
+    if not items and not skipped:
+        raise HeedError(f"There is nothing at {shown(str(root))}, or it cannot be listed; a list of paths "
+                        "(.jsonl, .csv, .parquet) names files that are in no folder.")
+    return sorted(items, key=lambda item: item.key), skipped
+
+
+def _tars(paths: Sequence[Place]) -> tuple[list[Item], int]:
     items: list[Item] = []
     skipped = 0
     for path in paths:
@@ -143,18 +186,18 @@ def _tars(paths: Sequence[Path]) -> tuple[list[Item], int]:
                 skipped += item is None
         except (tarfile.TarError, OSError, ValueError, OverflowError, MemoryError, RecursionError) as error:
             words = str(error) or type(error).__name__
-            raise HeedError(f"{path} cannot be read as an uncompressed tar: {words}.") from error
+            raise HeedError(f"{shown(str(path))} cannot be read as an uncompressed tar: {words}.") from error
     return items, skipped
 
 
-def _members(path: Path) -> Iterator[Item | None]:
+def _members(path: Place) -> Iterator[Item | None]:
     """The members of a tar but its folders; None for one that is no image by name.
 
     Nothing is ever unpacked, so a member cannot write anywhere; still its name becomes a key, and others may use that
     as a path. `HeedError` where the tar is damaged so that what follows cannot be listed.
     """
-    with tarfile.open(path, "r:") as tar, path.open("rb") as file:
-        end = path.stat().st_size
+    with _open(path) as file, tarfile.open(fileobj=file, mode="r:") as tar:
+        end = size_of(path) or 0
         while member := tar.next():
             past = member.isreg() and not member.issparse() and not 0 <= member.size <= end - member.offset_data
             if past or (not member.isdir() and Path(member.name).suffix.lower() in IMAGE_SUFFIXES):
@@ -171,9 +214,9 @@ def _members(path: Path) -> Iterator[Item | None]:
             raise _damaged(path, tar.offset)
 
 
-def _damaged(path: Path, place: int) -> HeedError:
-    return HeedError(f"{path} is damaged at byte {place}: what follows cannot be listed. Mend it, or unpack what can "
-                     "be read and name that folder.")
+def _damaged(path: Place, at: int) -> HeedError:
+    return HeedError(f"{shown(str(path))} is damaged at byte {at}: what follows cannot be listed. Mend it, or unpack "
+                     "what can be read and name that folder.")
 
 
 def _refusal(member: tarfile.TarInfo, past: bool) -> str:
@@ -191,20 +234,21 @@ def _refusal(member: tarfile.TarInfo, past: bool) -> str:
     return ""
 
 
-def _listed(path: Path) -> list[Item]:
+def _listed(path: Place, suffix: str) -> list[Item]:
     try:
-        rows = list(_LISTS[path.suffix](path))
+        with _open(path) as file:
+            rows = list(_LISTS[suffix](file))
     except (ValueError, OSError) as error:
-        raise HeedError(f"The list {path} cannot be read: {error}.") from error
+        raise HeedError(f"The list {shown(str(path))} cannot be read: {error}.") from error
     return [_listed_item(row, path, number) for number, row in enumerate(rows, 1)]
 
 
-def _listed_item(row: dict[str, Any], path: Path, number: int) -> Item:
+def _listed_item(row: dict[str, Any], path: Place, number: int) -> Item:
     uri = row.get("path") or row.get("uri")
     if not row.get("key") or not uri:
         raise HeedError(f"Row {number} of {path} lacks a key or a path; each row needs both (columns key and path).")
     if "://" not in uri:
-        uri = str(path.parent / uri)
+        uri = _beside(path, uri)
     boxes, given = None, row.get("boxes")
     if given is not None and given != "":
         try:
@@ -215,20 +259,28 @@ def _listed_item(row: dict[str, Any], path: Path, number: int) -> Item:
     return Item(str(row["key"]), uri, size, boxes=boxes)
 
 
-def _jsonl(path: Path) -> Iterable[dict]:
-    with path.open(encoding="utf-8") as file:
-        yield from (json.loads(line) for line in file if line.strip())
+def _beside(listed: Place, path: str) -> str:
+    """What a path in a list means: it starts at the list's folder, or with / at the root of the list's disk or host."""
+    if isinstance(listed, Path):
+        return str(listed.parent / path)
+    if listed.scheme in ("http", "https"):
+        return urljoin(listed.url, path)
+    bucket, _, inside = listed.url.partition("://")[2].partition("/")
+    return f"{listed.scheme}://{bucket}{posixpath.normpath(posixpath.join('/', posixpath.dirname(inside), path))}"
 
 
-def _csv(path: Path) -> Iterable[dict]:
-    with path.open(encoding="utf-8", newline="") as file:
-        yield from csv.DictReader(file)
+def _jsonl(file: BinaryIO) -> Iterable[dict]:
+    return (json.loads(line) for line in io.TextIOWrapper(file, "utf-8") if line.strip())
 
 
-def _parquet(path: Path) -> Iterable[dict]:
+def _csv(file: BinaryIO) -> Iterable[dict]:
+    return csv.DictReader(io.TextIOWrapper(file, "utf-8", newline=""))
+
+
+def _parquet(file: BinaryIO) -> Iterable[dict]:
     import pyarrow.parquet
 
-    return pyarrow.parquet.read_table(path).to_pylist()
+    return pyarrow.parquet.read_table(file).to_pylist()
 
 
 _LISTS = {".jsonl": _jsonl, ".csv": _csv, ".parquet": _parquet}

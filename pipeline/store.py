@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -16,10 +17,17 @@ import numpy as np
 
 from features.errors import HeedError
 from features.regions import Regions
-from pipeline.fields import Row, regions_from_row
+from pipeline.cache import ShardCache, Wanted
+from pipeline.fields import Fields, Row, read_fields, read_row, regions_from_row
 from pipeline.identity import Identity, ShardRecord, shard_path
 from pipeline.index import Index
+from pipeline.places import Place, Remote, place
+from pipeline.prefetch import Prefetcher
+from pipeline.scaled import unscaled
 from pipeline.shards import Shard, open_shard, shard_format
+
+MOST_OPEN = 2048
+"""Shards a store keeps open, the least recently used one going first: a process may map some ten thousands at most."""
 
 
 def file_digest(path: Path) -> str:
@@ -35,19 +43,28 @@ class Store:
     """An open store. Rows are numbered 0, 1, … through the shards in order."""
 
     def __init__(
-        self, path: Path, identity: Identity, records: Sequence[ShardRecord], check: bool = False
+        self, path: Place, identity: Identity, records: Sequence[ShardRecord], check: bool = False,
+        cache: ShardCache | None = None,
     ) -> None:
         self.path = path
         self.identity = identity
         self.records = records
         self.check = check
+        self.cache = cache or (ShardCache.default() if isinstance(path, Remote) else None)
+        """Where shards of a remote store are kept; None for a local one."""
         self._starts = np.cumsum([0, *(record.rows for record in records)])
         self._shards: dict[int, Shard] = {}
         self._index: Index | None = None
+        self._prefetcher = Prefetcher(self.cache) if self.cache else None
 
     @staticmethod
-    def open(path: str | Path, partial: bool = False, check: bool = False) -> Store:
-        """Open a store; its cost grows with the number of shards, not of rows.
+    def open(
+        path: str | Place, partial: bool = False, check: bool = False, cache: ShardCache | None = None
+    ) -> Store:
+        """Open a store, in a folder or at a URL; its cost grows with the number of shards, not of rows.
+
+        Of a store at a URL the shards come when they are first used, through ``cache`` (`ShardCache.default` unless
+        given), each compared with its SHA-256.
 
         With ``check`` each shard's SHA-256 is compared when it is first used, which reads it whole once; what is read
         is then what was written, or there is a `HeedError`. By default only sizes are compared and a changed bit in a
@@ -56,21 +73,21 @@ class Store:
         Raises `HeedError` where the folder is no store, and, unless ``partial``, where shards of the plan are not
         committed yet.
         """
-        path = Path(path)
+        path = place(path)
         identity = Identity.read(path)
-        found = [ShardRecord.read(path, number) for number in range(identity.shards)]
+        found = ShardRecord.read_all(path, range(identity.shards))
         records = [record for record in found if record is not None]
         if len(records) < len(found) and not partial:
             raise HeedError(f"{path} is not finished: {len(records)} of {len(found)} shards are committed. "
                             "Run the same extraction again; it goes on where it stopped.")
-        return Store(path, identity, records, check)
+        return Store(path, identity, records, check, cache)
 
     def __len__(self) -> int:
         return int(self._starts[-1])
 
     def __reduce__(self) -> tuple[type[Store], tuple]:
         """What a process that is given the store needs: it opens the shards itself."""
-        return Store, (self.path, self.identity, self.records, self.check)
+        return Store, (self.path, self.identity, self.records, self.check, self.cache)
 
     def fingerprint(self) -> str:
         """SHA-256 over the shards' checksums: two stores with one fingerprint hold the same bytes."""
@@ -81,10 +98,26 @@ class Store:
         return [failure for record in self.records for failure in record.failed]
 
     def shard(self, position: int) -> Shard:
-        """Open (once) the shard at ``position`` among the committed ones."""
-        if position not in self._shards:
-            record = self.records[position]
-            path = self.shard_path(position)
+        """The shard at ``position`` among the committed ones, opened where it is not open.
+
+        At most `MOST_OPEN` shards are kept open. Rows and columns of one that is closed stay valid while they are used.
+        """
+        shard = self._shards.get(position)
+        if shard is None:
+            self._forget()
+            shard = self._shards[position] = self._open(position)
+        elif len(self.records) > MOST_OPEN:  # or nothing is ever closed, and the order does not matter
+            self._shards.pop(position, None)
+            self._shards[position] = shard
+        return shard
+
+    def _open(self, position: int) -> Shard:
+        record, path = self.records[position], self.shard_path(position)
+        if isinstance(path, Remote):
+            assert self.cache is not None
+            with self.cache.file(self._wanted(position), self.check) as file:
+                shard = open_shard(file, self.identity.format, self.identity.fields)
+        else:
             size = path.stat().st_size if path.exists() else None
             if size != record.bytes:
                 what = "is missing" if size is None else f"has {size} bytes where its record says {record.bytes}"
@@ -93,12 +126,25 @@ class Store:
                 raise HeedError(f"Shard {path} does not match its SHA-256: its bytes have changed since they were "
                                 f"written. heed store repair {self.path} makes it again.")
             shard = open_shard(path, self.identity.format, self.identity.fields)
-            if len(shard) != record.rows:
-                raise HeedError(f"Shard {path} has {len(shard)} rows where its record says {record.rows}.")
-            self._shards[position] = shard
-        return self._shards[position]
+        if len(shard) != record.rows:
+            raise HeedError(f"Shard {path} has {len(shard)} rows where its record says {record.rows}.")
+        return shard
 
-    def shard_path(self, position: int) -> Path:
+    def _forget(self) -> None:
+        """Close shards before one is opened: some of the least recently used where there are many, and those that have
+        left the cache, as their bytes would stay on its disk."""
+        excess = list(self._shards)[:MOST_OPEN // 8] if len(self._shards) >= MOST_OPEN else []
+        if self.cache:
+            excess += [position for position in list(self._shards) if not self.cache.holds(self._wanted(position))]
+        for position in excess:
+            self._shards.pop(position, None)
+
+    def _wanted(self, position: int) -> Wanted:
+        path, record = self.shard_path(position), self.records[position]
+        assert isinstance(path, Remote)
+        return Wanted(path, record.bytes, record.sha256)
+
+    def shard_path(self, position: int) -> Place:
         """File of the shard at ``position`` among the committed ones."""
         suffix = shard_format(self.identity.format).SUFFIX
         return shard_path(self.path, self.records[position].shard, suffix)
@@ -110,10 +156,16 @@ class Store:
         position = int(np.searchsorted(self._starts, row, side="right")) - 1
         return position, int(row - self._starts[position])
 
-    def row(self, row: int) -> Row:
-        """One row by number."""
+    @property
+    def fields(self) -> Fields:
+        """What `row` gives: the stored fields, int8 features with scales as float32 (`pipeline.scaled`)."""
+        return read_fields(self.identity.fields)
+
+    def row(self, row: int, raw: bool = False) -> Row:
+        """One row by number; ``raw``: as it is stored, int8 features beside their scales."""
         position, inner = self.locate(row)
-        return self.shard(position).row(inner)
+        stored = self.shard(position).row(inner)
+        return stored if raw else read_row(stored, self.identity.fields)
 
     def regions(self, row: int) -> Regions:
         """One row of a store of kind ``regions``."""
@@ -126,6 +178,10 @@ class Store:
         fetched in the background, the first needed first, up to half of the cache's limit ahead; each call takes the
         place of what former ones asked for and is not under way. Of a local store nothing is done.
         """
+        if self._prefetcher:
+            positions = np.searchsorted(self._starts, np.asarray(rows), side="right") - 1
+            _, first = np.unique(positions, return_index=True)
+            self._prefetcher.ask(self._wanted(position) for position in positions[np.sort(first)].tolist())
 
     def keys(self) -> Iterator[str]:
         """All keys in the order of the rows."""
@@ -135,7 +191,12 @@ class Store:
     def find(self, key: str) -> int | None:
         """Number of the row with this key, or None."""
         if self._index is None:
-            self._index = Index.read(self.path, self.fingerprint()) or Index.build(self.keys())
+            self._index = Index.read(self.path, self.fingerprint())
+            if self._index is None:
+                if isinstance(self.path, Remote):
+                    logging.getLogger("heed").warning("%s has no index that fits, so all its shards are fetched for "
+                                                      "their keys; heed store repair writes one", self.path)
+                self._index = Index.build(self.keys())
         for row in self._index.candidates(key):
             position, inner = self.locate(int(row))
             if self.shard(position).key(inner) == key:
@@ -143,16 +204,35 @@ class Store:
         return None
 
     def gather(
-        self, name: str, rows: Sequence[int] | np.ndarray, spans: Sequence[tuple[int, int]] | np.ndarray | None = None
+        self, name: str, rows: Sequence[int] | np.ndarray, spans: Sequence[tuple[int, int]] | np.ndarray | None = None,
+        raw: bool = False,
     ) -> tuple[np.ndarray, np.ndarray]:
         """A ragged field of many rows, padded with zeros; with ``spans`` only elements start to stop - 1 of each row.
 
         Returns values (rows, longest, …) in the field's number type, and lengths (rows,) int64. A span is cut to the
-        elements that its row has.
+        elements that its row has. int8 with scales comes as float32 unless ``raw``; the scales are a field as well.
         """
         rows = np.asarray(rows)
         if len(rows) and not (rows.min() >= 0 and rows.max() < len(self)):
             raise HeedError(f"{self.path} has {len(self)} rows; rows {rows.min()} to {rows.max()} were asked for.")
+        field = self.identity.fields[name]
+        scale = "" if raw else field.scale
+        pieces = self._pieces(name, rows, spans)
+        scales = self._pieces(scale, rows, spans) if scale else []
+        lengths = np.array([len(piece) for piece in pieces], np.int64)
+        out = np.empty((len(rows), int(lengths.max(initial=0)), *field.inner), np.float32 if scale else field.dtype)
+        for number, (slot, piece) in enumerate(zip(out, pieces, strict=True)):
+            if scale:
+                unscaled(piece, scales[number], slot[: len(piece)])
+            else:
+                slot[: len(piece)] = piece
+            slot[len(piece):] = 0
+        return out, lengths
+
+    def _pieces(
+        self, name: str, rows: np.ndarray, spans: Sequence[tuple[int, int]] | np.ndarray | None
+    ) -> list[np.ndarray]:
+        """A ragged field's stored values of each row, cut to its span: views of the shards."""
         positions = np.searchsorted(self._starts, rows, side="right") - 1
         pieces = []
         for position, inner in zip(positions.tolist(), (rows - self._starts[positions]).tolist(), strict=True):
@@ -160,13 +240,7 @@ class Store:
             if column.offsets is None:
                 raise HeedError(f"field {name!r} of {self.path} has one size in every row; read it with row().")
             pieces.append(column.values[column.offsets[inner]:column.offsets[inner + 1]])
-        if spans is not None:
-            pieces = [piece[max(0, start):max(0, stop)]
-                      for piece, (start, stop) in zip(pieces, np.asarray(spans).tolist(), strict=True)]
-        field = self.identity.fields[name]
-        lengths = np.array([len(piece) for piece in pieces], np.int64)
-        out = np.empty((len(rows), int(lengths.max(initial=0)), *field.inner), field.dtype)
-        for slot, piece in zip(out, pieces, strict=True):
-            slot[: len(piece)] = piece
-            slot[len(piece):] = 0
-        return out, lengths
+        if spans is None:
+            return pieces
+        return [piece[max(0, start):max(0, stop)]
+                for piece, (start, stop) in zip(pieces, np.asarray(spans).tolist(), strict=True)]

@@ -14,8 +14,10 @@ from typing import Any, Protocol
 
 from features.errors import HeedError
 from pipeline.atomic import atomic_write
+from pipeline.cache import copied
 from pipeline.fields import Fields, Row
 from pipeline.identity import ShardRecord, record_path, shard_path
+from pipeline.places import Place
 from pipeline.shards import open_shard, shard_format
 from pipeline.sources import Item
 
@@ -64,7 +66,7 @@ class ShardTask:
 class ShardWorker:
     """A reader and a store: extracts shards, one after another."""
 
-    def __init__(self, reader: Reader, store: Path, format: str) -> None:
+    def __init__(self, reader: Reader, store: Place, format: str) -> None:
         self.reader, self.store, self.format = reader, store, format
         self.done = 0
         """Inputs of the present shard already looked at, for progress."""
@@ -73,8 +75,8 @@ class ShardWorker:
         """Do one task and commit its shard."""
         rows = self._committed(task.number) if task.retry else {}
         self.done = len(rows)
-        failed: dict[str, str] = {}
-        for item, result in self.reader.read([item for item in task.items if item.key not in rows]):
+        failed = {item.key: item.error for item in task.items if not item.uri and item.key not in rows}
+        for item, result in self.reader.read([item for item in task.items if item.uri and item.key not in rows]):
             if isinstance(result, HeedError):
                 failed[item.key] = str(result)
             else:
@@ -92,7 +94,11 @@ class ShardWorker:
 
     def _committed(self, number: int) -> dict[str, Row]:
         path = shard_path(self.store, number, shard_format(self.format).SUFFIX)
-        shard = open_shard(path, self.format, self.reader.fields)
+        record = ShardRecord.read(self.store, number)
+        if record is None:
+            return {}
+        with copied(path, record.bytes, record.sha256) as file:
+            shard = open_shard(file, self.format, self.reader.fields)
         return {shard.key(i): shard.row(i) for i in range(len(shard))}
 
     def _commit(self, number: int, rows: Sequence[Row], failed: Sequence[dict[str, str]]) -> ShardRecord:

@@ -12,6 +12,8 @@ from typing import Literal
 
 from tyro.conf import Positional
 
+from pipeline.commands.options import PlaceOption
+
 
 @dataclass(frozen=True)
 class Import:
@@ -22,12 +24,14 @@ class Import:
     format: Positional[str]
     # The file or folder.
     path: Positional[Path]
-    # Folder of the store.
-    store: Positional[Path]
-    # Number type of stored features.
-    dtype: Literal["float16", "float32"] = "float16"
+    # Folder or URL of the store.
+    store: Positional[PlaceOption]
+    # Number type of stored features; int8 has a scale for each box.
+    dtype: Literal["float16", "float32", "int8"] = "float16"
     # Entries a shard; 0 takes 32 to 512, the more the larger the file.
     shard_rows: int = 0
+    # Also import the entries that the file has got since the store was begun, into new shards.
+    append: bool = False
 
     def run(self, again: Collection[int] = ()) -> int:
         """Import; the shards in ``again`` although they are there."""
@@ -37,7 +41,7 @@ class Import:
 
         source, spec = open_import(self.format, self.path, self.dtype)
         summary = run_job(spec, source, self.store, shard_rows=self.shard_rows, inline=True,
-                          command=told("import", self), again=again, unit="entries")
+                          append=self.append, command=told("import", self), again=again, unit="entries")
         print(summary.text())
         return summary.status
 
@@ -49,8 +53,8 @@ class StoreExport:
     # What to write: butd-tsv, lxmert-tsv, volta-tsv, uniter-npz, uniter-lmdb, vilbert-lmdb, volta-h5, milvlg-npz,
     # scan-npy, h5 or parquet (docs/formats.md).
     format: Positional[str]
-    # Folder of the store.
-    store: Positional[Path]
+    # Folder or URL of the store.
+    store: Positional[PlaceOption]
     # File or folder to make; it must not be there yet.
     path: Positional[Path]
 

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Annotated
 
 from tyro.conf import Positional, arg
 
 from features.detectors.detector import DetectorOptions
 from pipeline.commands.jobs import JobOptions
+from pipeline.commands.options import PlaceOption
 
 
 @dataclass(frozen=True)
@@ -23,10 +23,11 @@ class ExtractRegions:
     Exit status 3 says that the job is complete but some inputs failed; they are listed with their reasons.
     """
 
-    # A folder, a list (.jsonl, .csv, .parquet with columns key, path and optional boxes), or .tar files (* allowed).
+    # A folder, a list (.jsonl, .csv, .parquet with columns key, path and optional boxes), or .tar files (* allowed);
+    # a path or a URL (s3://…, https://…).
     source: Positional[str]
-    # Folder of the store.
-    store: Positional[Path]
+    # Folder or URL of the store.
+    store: Positional[PlaceOption]
     # Which detector: torchvision or scenes.
     detector: str = "torchvision"
     # Number format and workers.
@@ -49,6 +50,7 @@ class ExtractRegions:
         spec = DetectRegions(self.detector, self.options, self.job.dtype, self.batch, self.max_pixels)
         summary = run_job(spec, source, self.store, format=self.job.format, shard_rows=self.job.shard_rows,
                           retry_failed=self.job.retry_failed, actors=self.job.actors, address=self.job.address,
-                          inline=self.job.inline, command=told("extract regions", self), again=again)
+                          inline=self.job.inline, append=self.job.append, command=told("extract regions", self),
+                          again=again)
         print(summary.text())
         return summary.status

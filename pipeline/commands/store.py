@@ -7,17 +7,19 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from pathlib import Path
 
 from tyro.conf import Positional
+
+from pipeline.commands.options import PlaceOption
+from pipeline.places import Place
 
 
 @dataclass(frozen=True)
 class StoreInfo:
     """Say what a store holds, what made it, and which inputs failed."""
 
-    # Folder of the store.
-    store: Positional[Path]
+    # Folder or URL of the store.
+    store: Positional[PlaceOption]
     # List every failed input with its reason.
     failures: bool = False
     # Machine-readable.
@@ -59,8 +61,8 @@ class StoreVerify:
     Exit status 1 where it is not sound.
     """
 
-    # Folder of the store.
-    store: Positional[Path]
+    # Folder or URL of the store.
+    store: Positional[PlaceOption]
     # Sizes and records only.
     quick: bool = False
 
@@ -82,15 +84,15 @@ class StoreRepair:
     Exit status 1 where the store is not what it was.
     """
 
-    # Folder of the store.
-    store: Positional[Path]
+    # Folder or URL of the store.
+    store: Positional[PlaceOption]
     # Where the source of the store is now, if it has moved.
     source: str = ""
 
     def run(self) -> int:
         """Repair."""
         from pipeline.repair import remake, write_index
-        from pipeline.verify import shard_number
+        from pipeline.verify import shard_number, verify
 
         unsound = _unsound(self.store)
         if "keys" in unsound:
@@ -98,6 +100,9 @@ class StoreRepair:
             return 1
         shards = [number for part in unsound if (number := shard_number(part)) is not None]
         left = remake(self.store, shards, self.source) if shards else []
+        if "inputs" in unsound:
+            remake(self.store, [0], self.source)  # a job mends its lists of inputs before it does anything else
+            left += [problem for part, problems in verify(self.store) if part == "inputs" for problem in problems]
         if "index" in unsound:
             write_index(self.store)
         for problem in left:
@@ -107,7 +112,7 @@ class StoreRepair:
         return 1 if left else 0
 
 
-def _unsound(store: Path, quick: bool = False) -> list[str]:
+def _unsound(store: Place, quick: bool = False) -> list[str]:
     """Verify a store with progress, print what is wrong, and give the names of the parts that are not sound."""
     from pipeline.identity import Identity
     from pipeline.progress import JobProgress
@@ -127,8 +132,8 @@ def _unsound(store: Path, quick: bool = False) -> list[str]:
 class StorePeek:
     """Show rows of a store: the first ones, or those with the keys given."""
 
-    # Folder of the store.
-    store: Positional[Path]
+    # Folder or URL of the store.
+    store: Positional[PlaceOption]
     # Keys to show.
     keys: Positional[tuple[str, ...]] = ()
     # Rows to show where no key is given.

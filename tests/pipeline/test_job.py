@@ -3,6 +3,7 @@ import fcntl
 import pytest
 
 from features.errors import HeedError
+from pipeline.index import Index
 from pipeline.job import LOCK, run_job
 from pipeline.store import Store
 from pipeline.verify import verify
@@ -75,7 +76,7 @@ def test_without_retry_failed_failures_are_left_as_they_are(tmp_path):
 
 
 @pytest.mark.parametrize("change", [
-    {"shard_rows": 6}, {"format": "webdataset"}, {"spec": Toy(version=2)}, {"count": 24},
+    {"shard_rows": 6}, {"format": "webdataset"}, {"spec": Toy(version=2)},
 ])
 def test_a_store_of_another_job_is_refused_with_what_differs(tmp_path, change):
     run(tmp_path)
@@ -88,6 +89,29 @@ def test_a_folder_with_other_files_is_not_written_to(tmp_path):
     (tmp_path / "store" / "thesis.tex").write_text("precious")
     with pytest.raises(HeedError, match="holds other files"):
         run(tmp_path)
+
+
+def test_what_killed_writers_of_the_small_files_left_is_no_other_file_and_is_removed(tmp_path):
+    run(tmp_path, name="whole")
+    (tmp_path / "store").mkdir()
+    for name in (".store.json.77-0011aabb.tmp", ".index.arrow.77-0011aabb.tmp"):
+        (tmp_path / "store" / name).write_text('{"heed_store": 1, "ki')
+        run(tmp_path)
+    assert {path.name for path in (tmp_path / "store").iterdir()} == {
+        path.name for path in (tmp_path / "whole").iterdir()}
+
+
+def test_a_disk_that_is_full_when_the_index_is_written_is_told_of_and_can_be_mended(tmp_path, monkeypatch):
+    run(tmp_path, name="whole")
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch, pytest.raises(HeedError, match=r"cannot be written: No space left"):
+        patch.setattr(Index, "write", full)
+        run(tmp_path)
+    assert run(tmp_path).extracted == 0
+    assert (tmp_path / "store/index.arrow").read_bytes() == (tmp_path / "whole/index.arrow").read_bytes()
 
 
 def test_two_writers_of_one_store_are_kept_apart(tmp_path):

@@ -11,6 +11,7 @@ from pipeline.commands.jobs import JobOptions
 from pipeline.exporter import export
 from pipeline.identity import IDENTITY_FILE, Identity, ShardRecord
 from pipeline.index import INDEX_FILE
+from pipeline.inputs import list_path
 from pipeline.job import run_job
 from pipeline.repair import maker, told
 from pipeline.sealed import write_sealed
@@ -78,13 +79,31 @@ def test_a_source_that_is_gone_is_told_and_nothing_is_touched(imported, tmp_path
     assert repair(imported, "--source", str(tmp_path / "moved.tsv")) == 0 and is_sound(imported)
 
 
-def test_a_source_that_has_changed_is_refused_and_nothing_is_touched(imported, tmp_path, capsys):
-    flip(imported / "shards" / "000001.arrow")
+def test_inputs_of_a_damaged_shard_that_are_gone_are_told_and_nothing_is_touched(imported, tmp_path, capsys):
+    flip(imported / "shards" / "000004.arrow")
     lines = (tmp_path / "f.tsv").read_text().splitlines(keepends=True)
     (tmp_path / "f.tsv").write_text("".join(lines[:-1]))
     before = shard_bytes(imported)
     assert repair(imported) == 2 and shard_bytes(imported) == before
-    assert "source.inputs: 23 in the store, 22 now" in capsys.readouterr().err
+    assert "does not hold 1 input ('a.b/0022.bin') any more, of which shard 000004" in capsys.readouterr().err
+
+
+def test_a_source_that_has_changed_elsewhere_still_repairs_a_shard(imported, tmp_path):
+    before = shard_bytes(imported)
+    flip(imported / "shards" / "000001.arrow")
+    lines = (tmp_path / "f.tsv").read_text().splitlines(keepends=True)
+    new = [lines[0].replace("a.b/0000", f"a.b/{key}") for key in ("-before", "0000-between", "behind")]
+    (tmp_path / "f.tsv").write_text("".join([new[0], lines[0], new[1], *lines[1:-1], new[2]]))
+    assert repair(imported) == 0 and shard_bytes(imported) == before and is_sound(imported)
+
+
+@pytest.mark.parametrize("damage", ["missing", "flipped"])
+def test_a_list_of_inputs_is_written_again_from_the_source(imported, damage, capsys):
+    path = list_path(imported, 0)
+    before = path.read_bytes()
+    path.unlink() if damage == "missing" else flip(path)
+    assert [part for part, problems in verify(imported) if problems] == ["inputs"]
+    assert repair(imported) == 0 and path.read_bytes() == before and is_sound(imported)
 
 
 def test_other_bytes_than_the_former_ones_are_told(imported, tmp_path, capsys):

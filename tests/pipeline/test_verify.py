@@ -43,8 +43,8 @@ def rows_of(store, position):
 
 def test_parts_come_in_plan_order_whatever_finishes_first(store):
     parts = [part for part, problems in verify(store.path) if not problems]
-    assert parts == [*(f"shard {number:06d}" for number in range(5)), "keys", "index"]
-    assert [shard_number(part) for part in parts] == [0, 1, 2, 3, 4, None, None]
+    assert parts == [*(f"shard {number:06d}" for number in range(5)), "inputs", "keys", "index"]
+    assert [shard_number(part) for part in parts] == [0, 1, 2, 3, 4, None, None, None]
     assert [part for part, _ in verify(store.path, quick=True)] == parts[:5]
 
 

@@ -24,7 +24,8 @@ def test_qvhighlights_video_and_sound_rows_are_clips_of_two_seconds(tmp_path, di
     row = store.row(store.find("vid_-2_60.0_210.0"))
     assert np.array_equal(row["features"], features(7, 2, dim)) and row["duration"] == 14
     assert row["spans"].tolist() == [[2 * i, 2 * i + 2] for i in range(7)]
-    assert dict(verify(tmp_path / "store")) == {"shard 000000": [], "shard 000001": [], "keys": [], "index": []}
+    assert dict(verify(tmp_path / "store")) == {"shard 000000": [], "shard 000001": [], "inputs": [], "keys": [],
+                                                "index": []}
 
 
 def test_qvhighlights_texts_are_tokens_with_a_pooled_vector(tmp_path):
