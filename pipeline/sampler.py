@@ -77,6 +77,11 @@ def epoch_order(rows: int, seed: int, epoch: int) -> np.ndarray:
     return _hash_order(rows, _start(seed, epoch))
 
 
+def epoch_hashes(seed: int, epoch: int, numbers: np.ndarray) -> np.ndarray:
+    """A random uint64 for each of ``numbers``, which follows from it, ``seed`` and ``epoch``."""
+    return _hashes(_start(seed, epoch), numbers)
+
+
 def local_order(shards: np.ndarray, seed: int, epoch: int, window: int) -> np.ndarray:
     """Samples shuffled so that few shards are read at a time: int64 (samples,), every sample once.
 
