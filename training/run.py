@@ -21,6 +21,7 @@ from typing import Any, TypeVar
 
 from features.errors import HeedError
 from pipeline.atomic import atomic_write, write_json
+from pipeline.places import Remote, place
 
 C = TypeVar("C")
 
@@ -90,11 +91,13 @@ def versions() -> dict[str, str]:
 
 
 def to_json(value: Any) -> Any:
-    """A config dataclass as plain JSON values; paths become absolute."""
+    """A config dataclass as plain JSON values; paths become absolute, URLs stay."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {field.name: to_json(getattr(value, field.name)) for field in dataclasses.fields(value)}
     if isinstance(value, Path):
         return str(value.absolute())
+    if isinstance(value, Remote):
+        return str(value)
     if isinstance(value, tuple | list):
         return [to_json(part) for part in value]
     return value
@@ -113,6 +116,8 @@ def from_json(kind: type[C], value: dict[str, Any]) -> C:
 
 
 def _typed(hint: Any, value: Any) -> Any:
+    if Remote in typing.get_args(hint):
+        return None if value is None else place(value)
     if isinstance(hint, types.UnionType):
         return None if value is None else _typed(next(h for h in hint.__args__ if h is not type(None)), value)
     if dataclasses.is_dataclass(hint) and isinstance(hint, type):

@@ -117,7 +117,7 @@ def test_two_stores_with_one_shard_keep_it_once(tmp_path, shards):
 def test_a_shard_that_is_damaged_at_its_origin_is_refused_and_not_kept(tmp_path, shards):
     cache = ShardCache(tmp_path, 5000)
     shards[0].remote.write_bytes(content(1))
-    with pytest.raises(HeedError, match="does not match its SHA-256, however often"):
+    with pytest.raises(HeedError, match="does not match its SHA-256"):
         read(cache, shards[0])
     shards[0].remote.write_bytes(content(0)[:-1])
     with pytest.raises(HeedError, match="does not match its SHA-256"):

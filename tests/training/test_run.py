@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from features.errors import HeedError
+from pipeline.places import Remote
 from training.attention.config import AttentionConfig
 from training.config import LoopConfig
 from training.run import Run, from_json, to_json
@@ -18,8 +19,9 @@ class Config:
     loop: LoopConfig = field(default_factory=LoopConfig)
 
 
-def test_a_config_survives_its_json_form():
-    config = MatchingConfig(Path("/s"), Path("/c"), Path("/o"), attention=AttentionConfig("general", "query"),
+@pytest.mark.parametrize("store", [Path("/s"), Remote("s3://bucket/s")])
+def test_a_config_survives_its_json_form(store):
+    config = MatchingConfig(store, Path("/c"), Path("/o"), attention=AttentionConfig("general", "query"),
                             loop=LoopConfig(drop_at=(0.5, 0.75)))
     assert from_json(MatchingConfig, to_json(config)) == config
 

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 from tyro.conf import arg
 
+from pipeline.places import Place
 from training.config import LoopConfig
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ class DetectionConfig:
         """The task, its model on its device."""
         return Detection(self)
 
-    def stores(self) -> dict[str, Path]:
+    def stores(self) -> dict[str, Place]:
         """No stores are read: the detector sees pictures."""
         return {}
 

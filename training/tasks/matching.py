@@ -19,7 +19,9 @@ import numpy as np
 from tyro.conf import arg
 
 from features.errors import HeedError
+from pipeline.commands.options import PlaceOption
 from pipeline.padding import Padded
+from pipeline.places import Place
 from training.attention.config import AttentionConfig
 from training.config import LoopConfig
 from training.models.scan_config import ScanConfig
@@ -41,8 +43,8 @@ SCORED_AT_ONCE = 256
 class MatchingConfig:
     """Train SCAN to match images and captions; run again, an interrupted training goes on where it stopped."""
 
-    # Store of region features.
-    store: Path
+    # Store of region features: a folder or a URL.
+    store: PlaceOption
     # A scenes folder, or a captions file in COCO's format.
     captions: Path
     # Folder of the run.
@@ -68,7 +70,7 @@ class MatchingConfig:
         """The task, its model on its device."""
         return Matching(self)
 
-    def stores(self) -> dict[str, Path]:
+    def stores(self) -> dict[str, Place]:
         """The stores a run reads, whose fingerprints it keeps."""
         return {"store": self.store}
 
