@@ -55,7 +55,8 @@ def load_pretrained(kind: Any, folder: Path, what: str, config: Any = None, **se
                 ignore_mismatched_sizes=True, **settings)
     except Exception as error:  # a damaged file raises safetensors', torch's, json's or transformers' own errors
         raise HeedError(f"The weights in {folder} cannot be loaded as {what}: {str(error).splitlines()[0]}.") from error
-    missing = sorted(report["missing_keys"]) + sorted(key if isinstance(key, str) else key[0] for key in report["mismatched_keys"])
+    other = [key if isinstance(key, str) else key[0] for key in report["mismatched_keys"]]
+    missing = [*sorted(report["missing_keys"]), *sorted(other)]
     if missing:
         raise HeedError(f"The weights in {folder} do not fit {what}: {len(missing)} parameters are missing or of "
                         f"another shape, first {missing[0]!r}.")

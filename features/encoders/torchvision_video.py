@@ -7,7 +7,6 @@ Frames are prepared as torchvision's own evaluation prepares them.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -48,7 +47,7 @@ def load(name: EncoderName, options: EncoderOptions) -> Encoder:
         warn_random(f"The encoder torchvision:{name.name}")
     else:
         expected = published.url.rsplit("-", 1)[1].removesuffix(".pth")  # the beginning of the file's sha256
-        path = Path(name.weights) if name.weights else download(published.url, expected, option=f"torchvision:{name.name}=")
+        path = name.weights or download(published.url, expected, option=f"torchvision:{name.name}=")
         load_into(model, read_weights(path).tensors, name.name)
     dim = _remove_classifier(model)
     device = settled_device(options)
