@@ -129,18 +129,19 @@ def warn_random(what: str) -> None:
                   f"Use it to try a pipeline out, never for an experiment.\n{'!' * 80}", stacklevel=3)
 
 
-def download(url: str, sha256_prefix: str = "", folder: Path | None = None) -> Path:
+def download(url: str, sha256_prefix: str = "", folder: Path | None = None, option: str = "--weights ") -> Path:
     """The file at ``url``, fetched once into ``folder`` (torch's own cache of checkpoints unless given).
 
-    Several processes may ask at once: each writes aside and renames. Raises `HeedError` saying which file to fetch
-    by hand and how to pass it where there is no network, and when the bytes do not have the expected digest.
+    Several processes may ask at once: each writes aside and renames. ``option`` is what the user writes before a
+    path. Raises `HeedError` saying which file to fetch by hand and how to pass it where there is no network, and when
+    the bytes do not have the expected digest.
     """
     import torch
 
     folder = folder or Path(torch.hub.get_dir()) / "checkpoints"
     name = Path(urlsplit(url).path).name
     target = folder / name
-    by_hand = f"Fetch {url} on a machine with a network and pass the file by its path (--weights PATH/{name})."
+    by_hand = f"Fetch {url} on a machine with a network and pass the file by its path ({option}PATH/{name})."
     if not target.exists():
         folder.mkdir(parents=True, exist_ok=True)
         aside = folder / f".{name}.{os.getpid()}"
