@@ -98,7 +98,7 @@ def damage(files: dict[Path, bytes], kind: str, rng: random.Random) -> tuple[dic
         data[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
     elif kind == "cut":
         del data[rng.randrange(len(data)):]
-    what = {IDENTITY_FILE: "store.json", INDEX_FILE: "index"}.get(path.name)
+    what = {IDENTITY_FILE: "store.json", INDEX_FILE: "index", "000000.jsonl": "inputs"}.get(path.name)
     return {path: None if kind == "remove" else bytes(data)}, what or ("record" if path.suffix == ".json" else "shard")
 
 

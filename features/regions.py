@@ -52,11 +52,18 @@ class Regions:
                             f"attributes {self.attributes.shape} and {self.attribute_scores.shape}")
         if not all_finite(self.features) or not all_finite(self.boxes):
             raise HeedError("region features or boxes hold NaN or infinite numbers")
+        if not all_finite(self.class_scores) or not all_finite(self.attribute_scores):
+            raise HeedError("confidences hold NaN or infinite numbers")
         x1, y1, x2, y2 = self.boxes.reshape(-1, 4).T
-        if n and ((x2 < x1).any() or (y2 < y1).any()):
-            raise HeedError("a box is inverted (x2 < x1 or y2 < y1)")
+        inverted = (x2 < x1) | (y2 < y1)
+        if inverted.any():
+            raise HeedError(f"{self._box(inverted)} is inverted (x2 < x1 or y2 < y1)")
         slack = 1.0  # published extractors round to whole pixels, some past the border
-        if n and (x1.min() < -slack or y1.min() < -slack
-                  or x2.max() > self.width + slack or y2.max() > self.height + slack):
-            raise HeedError(f"a box lies outside its image of {self.width} x {self.height} pixels")
+        outside = (x1 < -slack) | (y1 < -slack) | (x2 > self.width + slack) | (y2 > self.height + slack)
+        if outside.any():
+            raise HeedError(f"{self._box(outside)} lies outside its image of {self.width} x {self.height} pixels")
         return self
+
+    def _box(self, bad: np.ndarray) -> str:
+        first = int(np.flatnonzero(bad)[0])
+        return f"box {first} [{', '.join(f'{edge:g}' for edge in self.boxes[first])}]"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from typing import Any
 
 from tyro.conf import Positional
 
@@ -164,11 +165,21 @@ class StorePeek:
             print(f"{content['key']}  (row {row})")
             for name, value in content.items():
                 if isinstance(value, np.ndarray):
-                    sample = np.array2string(value.reshape(-1)[:6], precision=3, separator=" ")
-                    print(f"  {name:17} {value.dtype} {value.shape}  {sample}")
+                    print(f"  {name:17} {_sample(value)}")
+                    if store.identity.fields[name].scale:
+                        raw = store.row(row, raw=True)
+                        print(f"  {'':17} stored as {_sample(raw[name])}")
+                        print(f"  {'':17} times {_sample(raw[store.identity.fields[name].scale])}, one for each box")
                 elif name != "key":
                     print(f"  {name:17} {value}")
             if classes and "classes" in content:
                 names = [classes[c] if 0 <= c < len(classes) else "?" for c in content["classes"][:8]]
                 print(f"  {'':17} {', '.join(names)}{', …' if len(content['classes']) > 8 else ''}")
         return 0
+
+
+def _sample(value: Any) -> str:
+    """An array's number type, shape and first numbers."""
+    import numpy as np
+
+    return f"{value.dtype} {value.shape}  {np.array2string(value.reshape(-1)[:6], precision=3, separator=' ')}"

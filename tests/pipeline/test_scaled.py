@@ -4,6 +4,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+import heed
 from features.errors import HeedError
 from features.regions import Regions
 from pipeline.clips import Clips, Tokens
@@ -148,6 +149,15 @@ def test_numbers_that_are_none_are_refused_in_every_number_type(dtype, bad):
     features[1, 2] = bad
     with pytest.raises(HeedError, match="NaN or infinite"):
         stored_features(features, clip_fields(3, dtype))
+
+
+def test_peek_shows_the_numbers_as_they_are_read_and_as_they_are_stored(tmp_path, capsys):
+    store = int8_store(tmp_path / "store", "arrow")
+    assert heed.main(["store", "peek", str(store.path), "2.jpg"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    at = next(number for number, line in enumerate(lines) if line.startswith("  features"))
+    assert "float32 (4, 6)" in lines[at] and "stored as int8 (4, 6)" in lines[at + 1]
+    assert "times float32 (4,)" in lines[at + 2] and str(store.row(2, raw=True)["features"][0, 1]) in lines[at + 1]
 
 
 def test_scales_that_are_no_numbers_are_found_by_verify(tmp_path):
