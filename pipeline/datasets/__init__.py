@@ -1,7 +1,7 @@
 """Datasets' annotations by name. To add one: a file in this folder and a line here.
 
 A module has ``recognises(path) -> bool``, by a look at names and first lines only, and
-``read(path, split=None, holdout=0.2) -> list[Caption]``.
+``read(path, split=None, holdout=0.2) -> list[Caption]``; one of moments, ``read(path, split=None) -> list[Moment]``.
 """
 
 from __future__ import annotations
@@ -11,13 +11,21 @@ from importlib import import_module
 from pathlib import Path
 
 from features.errors import HeedError
-from pipeline.annotations import Caption
+from pipeline.annotations import Caption, Moment
 
 DATASETS = {
     "scenes": "pipeline.datasets.scenes",
     "coco-captions": "pipeline.datasets.coco_captions",
 }
 """Name on the command line -> module."""
+
+MOMENT_DATASETS = {
+    "qvhighlights": "pipeline.datasets.qvhighlights",
+    "charades-sta": "pipeline.datasets.charades_sta",
+    "tacos": "pipeline.datasets.tacos",
+    "didemo": "pipeline.datasets.didemo",
+}
+"""The same for sentences about moments of videos."""
 
 
 def read_captions(
@@ -44,3 +52,27 @@ def read_captions(
             return list(module.read(path, split, holdout))
     raise HeedError(f"{path} is none of the annotations heed knows ({', '.join(DATASETS)}): "
                     "a scenes folder or a COCO captions .json is.")
+
+
+def read_moments(
+    path: str | Path, split: str | None = None, format: str | None = None, holdout: float = 0.2
+) -> list[Moment]:
+    """Read the sentences about moments of videos, like `read_captions`.
+
+    A folder has a file a split. A file is taken whole, or a part of its videos where ``split`` is given: half of
+    ``holdout`` for test, half for val, the rest for train, by `pipeline.datasets.coco_captions.split_of`.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise HeedError(f"There are no annotations at {path}: the path does not exist.")
+    if split not in (None, "train", "val", "test"):
+        raise HeedError(f"There is no split {split!r}; a dataset has train, val and test.")
+    if format is None:
+        format = next((name for name, module in MOMENT_DATASETS.items() if import_module(module).recognises(path)), "")
+    if format not in MOMENT_DATASETS:
+        raise HeedError(f"{path} is none of the annotations of moments that heed knows ({', '.join(MOMENT_DATASETS)}).")
+    moments: list[Moment] = import_module(MOMENT_DATASETS[format]).read(path, split)
+    if split is None or path.is_dir():
+        return moments
+    split_of = import_module("pipeline.datasets.coco_captions").split_of
+    return [moment for moment in moments if split_of(moment.key, holdout) == split]
