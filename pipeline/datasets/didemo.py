@@ -48,7 +48,7 @@ def read(path: Path, split: str | None = None) -> list[Moment]:
             times = np.array(row["times"], np.float32).reshape(-1, 2)
             if not len(times) or (times[:, 1] < times[:, 0]).any():
                 raise ValueError("a window ends before it starts, or there is none")
-            windows = (times + np.float32([0, 1])) * np.float32(SEGMENT)
+            windows = (times + np.array([0, 1], np.float32)) * np.float32(SEGMENT)
             moments.append(Moment(
                 str(row["annotation_id"]), str(row["video"]), str(row["description"]).strip(), agreed(windows)[None],
                 row["num_segments"] * SEGMENT, alternatives=windows))
