@@ -56,7 +56,7 @@ class FastText:
 
     def mean(self, text: str) -> np.ndarray:
         """(dim,) float32: the mean over the words between single spaces, M4C's vector of an OCR token."""
-        return np.mean([self.vector(word) for word in text.split(" ")], axis=0, dtype=np.float32)
+        return np.stack([self.vector(word) for word in text.split(" ")]).mean(axis=0)
 
     @classmethod
     def load(cls, path: str | Path) -> FastText:
