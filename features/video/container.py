@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
@@ -15,15 +15,20 @@ from features.errors import HeedError
 if TYPE_CHECKING:
     from av import VideoStream
     from av.container import InputContainer
+    from av.stream import Stream
 
-MAX_PIXELS = 100_000_000
-"""Largest width x height that is decoded: a damaged header may promise anything."""
+MAX_PIXELS = 40_000_000
+"""Largest width x height that is decoded, above 8K: a damaged header may promise anything."""
 
 FORMATS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,flv,asf,ogg,rm,nut,mxf,gif,h264,hevc,m4v,ivf,obu,"
     "dv,wtv,yuv4mpegpipe,wav,mp3,aac,flac,w64,aiff,ac3,au,caf"
 )
 """The only containers tried. FFmpeg knows playlists too, which make it open other files and addresses."""
+
+
+ROUNDED = Fraction(1, 1_000_000)
+"""FFmpeg tells when a file starts in microseconds, and its streams' starts exactly."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +46,7 @@ class VideoSource:
 VideoPath = str | os.PathLike[str] | VideoSource
 
 
-@dataclass(frozen=True)
+@dataclass
 class OpenVideo:
     """An open container with the picture stream that is looked at."""
 
@@ -49,18 +54,28 @@ class OpenVideo:
     stream: VideoStream
     start: Fraction
     """What the file's clock shows at time 0."""
+    picky: bool = False
+    """Whether the decoder refuses what it would otherwise patch up."""
+    shift: Fraction | None = None
+    """What is taken off on top, once the first frame has been seen: AVI files have decoding times only."""
 
     def seconds(self, pts: int) -> float:
         """Time of a presentation timestamp of the stream."""
-        return float(pts * _time_base(self.stream) - self.start)
+        return float(pts * _time_base(self.stream) - self.start - (self.shift or 0))
+
+    def begin(self, pts: int) -> None:
+        """Say that the first frame has this timestamp; in an AVI file that is time 0, whatever the decoder's delay."""
+        if self.shift is None:
+            is_avi = self.container.format.name == "avi"
+            self.shift = pts * _time_base(self.stream) - self.start if is_avi else Fraction(0)
 
     def pts(self, seconds: float) -> int:
         """The presentation timestamp at or before a time."""
-        return int((Fraction(seconds) + self.start) // _time_base(self.stream))
+        return int((Fraction(seconds) + self.start + (self.shift or 0)) // _time_base(self.stream))
 
 
 @contextmanager
-def open_video(path: VideoPath, threads: int = 0) -> Iterator[OpenVideo]:
+def open_video(path: VideoPath, threads: int = 1, picky: bool = False) -> Iterator[OpenVideo]:
     """Open a file's pictures for decoding with ``threads`` threads (0: one a core).
 
     Of several picture streams FFmpeg's choice is taken: the default one, the largest, and no cover image. Raises
@@ -79,14 +94,17 @@ def open_video(path: VideoPath, threads: int = 0) -> Iterator[OpenVideo]:
         if stream.width * stream.height > MAX_PIXELS:
             raise HeedError(f"its pictures are {stream.width} x {stream.height} pixels, more than {MAX_PIXELS:,}")
         stream.thread_type = "AUTO"
-        stream.thread_count = threads
-        stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
-        yield OpenVideo(container, stream, clock_start(container))
+        # FFmpeg's VP8 finds no damage, and patches it up differently from run to run with several threads.
+        stream.thread_count = 1 if stream.codec_context.name == "vp8" else threads
+        stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)} | ({"err_detect": "explode"} if picky else {})
+        yield OpenVideo(container, stream, clock_start(container), picky)
 
 
 def clock_start(container: InputContainer) -> Fraction:
     """What the file's clock shows at time 0: its first timestamp, where that is later than zero."""
-    return Fraction(max(container.start_time or 0, 0), 1_000_000)
+    rounded = Fraction(max(container.start_time or 0, 0), 1_000_000)
+    exact = [stream.start_time * _time_base(stream) for stream in container.streams if stream.start_time]
+    return min([rounded, *exact], key=lambda start: (abs(start - rounded) > ROUNDED, start == rounded))
 
 
 @contextmanager
@@ -102,23 +120,38 @@ def open_container(path: VideoPath) -> Iterator[InputContainer]:
                 file = stack.enter_context(_opened(source))
             elif os.stat(source.uri).st_size == 0:  # noqa: PTH116
                 raise HeedError("the file is empty (0 bytes)")
+            alive()
             options = {"protocol_whitelist": "file", "format_whitelist": FORMATS}
-            yield stack.enter_context(av.open(file, container_options=options))
+            container = stack.enter_context(av.open(file, container_options=options))
         except (av.FFmpegError, OSError, ValueError) as error:
             raise HeedError(reason(error)) from error
+        try:
+            yield container
+        except (av.FFmpegError, OSError) as error:
+            raise HeedError(reason(error)) from error
+
+
+watchers: list[Callable[[], None]] = []
+"""Called whenever reading goes on; a guarded process winds its alarm clock here."""
+
+
+def alive() -> None:
+    """Tell the watchers that reading goes on."""
+    for watcher in watchers:
+        watcher()
 
 
 def reason(error: BaseException) -> str:
     """FFmpeg's or the disk's error in one sentence without a name."""
     import av
 
-    words = " ".join(str(getattr(error, "strerror", None) or error).split()) or type(error).__name__
     if isinstance(error, av.InvalidDataError):
         return "the file is no video that FFmpeg can read, or its header is damaged or cut off"
+    words = " ".join(str(getattr(error, "strerror", None) or error).split()) or type(error).__name__
     return f"cannot be read: {words}"
 
 
-def _time_base(stream: VideoStream) -> Fraction:
+def _time_base(stream: Stream) -> Fraction:
     return stream.time_base or Fraction(1, 1_000_000)
 
 

@@ -1,24 +1,34 @@
-"""Frames by presentation time: a video is walked once, forwards, and only what is asked for is turned into pixels."""
+"""Frames by presentation time: a video is walked once, forwards, and only what is asked for is turned into pixels.
+
+With several threads FFmpeg patches up damaged data in an order that differs from run to run. So the first walk refuses
+everything that is not whole, and where it stumbles a second one begins with a single thread and counts: whatever the
+file, the same frames come, or the same error.
+"""
 
 from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from itertools import islice
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
 from features.errors import HeedError
-from features.video.container import OpenVideo, VideoPath, open_video, reason
+from features.video.container import OpenVideo, VideoPath, alive, open_video
 from features.video.pixels import Size, to_rgb
 
 if TYPE_CHECKING:
     from av import VideoFrame
 
+T = TypeVar("T")
 CLOSE = 1e-6
 """Seconds that a frame may begin after the time asked for: times are written with six decimals."""
+_LAST = 64
+"""Packets that several threads and reordering may hold back, with room to spare."""
 END_SLACK = 1.0
 """Seconds that the last frame stays on after its end, as durations in headers are not exact."""
 SKIP_SECONDS = 2.0
@@ -35,6 +45,10 @@ class Frame:
     """(height, width, 3) uint8 RGB, upright."""
 
 
+class Damaged(HeedError):
+    """A part of the video cannot be decoded, or is not there."""
+
+
 def frames_at(
     path: VideoPath, times: Iterable[float], size: Size = None, *, threads: int = 0, notes: list[str] | None = None
 ) -> Iterator[Frame]:
@@ -42,7 +56,7 @@ def frames_at(
 
     A time before the first frame gives the first one; the last frame stays on for a second after its end. Frames that
     are shown at several times come as often, with the same `Frame.time`. Memory does not grow with the video.
-    ``threads`` 0 decodes with one thread a core.
+    ``threads`` 0 decodes with one thread a core; the frames do not depend on it.
 
     Raises `HeedError` with the reason alone, like `open_video`, and where a part cannot be decoded or the video ends
     before a time asked for (it is cut off, or its header promises more than there is). With ``notes`` those two are put
@@ -51,42 +65,66 @@ def frames_at(
     wanted = sorted(float(time) for time in times)
     if not all(math.isfinite(time) for time in wanted):
         raise HeedError("a time asked for is not a finite number of seconds")
-    with open_video(path, threads) as video:
-        walk = _Walk(video, notes)
+
+    def walk(video: OpenVideo, damage: Damage) -> Iterator[Frame]:
+        steps = _Walk(video, damage)
         made: Frame | None = None
         for time in wanted:
-            shown = walk.to(time)
+            shown = steps.to(time)
             if shown is None:
                 return
             if made is None or made.time != shown[0]:
                 made = Frame(shown[0], to_rgb(shown[1], size))
             yield made
 
+    return _twice(path, threads, notes, walk)
+
 
 def keyframes(
     path: VideoPath, size: Size = None, *, threads: int = 0, notes: list[str] | None = None
 ) -> Iterator[Frame]:
     """The frames that are coded without others, decoding nothing else; raises as `frames_at` does."""
-    with open_video(path, threads) as video:
-        video.stream.codec_context.skip_frame = "NONKEY"
-        for time, frame in decoded(video, notes):
-            if frame.key_frame:
-                yield Frame(time, to_rgb(frame, size))
+
+    def walk(video: OpenVideo, damage: Damage) -> Iterator[Frame]:
+        for time, frame in decoded(video, damage, keys_only=True):
+            yield Frame(time, to_rgb(frame, size))
+
+    return _twice(path, threads, notes, walk)
 
 
 def frame_times(path: VideoPath, *, threads: int = 0, notes: list[str] | None = None) -> np.ndarray:
     """Time of every frame, in the order the decoder gives them, (n,) float64; raises as `frames_at` does."""
-    with open_video(path, threads) as video:
-        return np.array([time for time, _ in decoded(video, notes)], np.float64)
+
+    def walk(video: OpenVideo, damage: Damage) -> Iterator[float]:
+        for time, _ in decoded(video, damage):
+            yield time
+
+    return np.array(list(_twice(path, threads, notes, walk)), np.float64)
+
+
+def _twice(path: VideoPath, threads: int, notes: list[str] | None, walk: Callable[..., Iterator[T]]) -> Iterator[T]:
+    """What ``walk`` gives; where it stumbles over damage, from there on what it gives with one thread."""
+    given = 0
+    if threads != 1:
+        try:
+            with open_video(path, threads, picky=True) as video:
+                for one in walk(video, Damage(None)):
+                    yield one
+                    given += 1
+            return
+        except Damaged:
+            pass
+    with open_video(path, 1) as video:
+        yield from islice(walk(video, Damage(notes)), given, None)
 
 
 class _Walk:
     """A walk through a video's frames that looks one frame ahead."""
 
-    def __init__(self, video: OpenVideo, notes: list[str] | None) -> None:
-        self.video, self.notes = video, notes
+    def __init__(self, video: OpenVideo, damage: Damage) -> None:
+        self.video, self.damage = video, damage
         self.shown: tuple[float, VideoFrame] | None = None
-        self.frames = decoded(video, notes)
+        self.frames = decoded(video, damage)
         self.ahead = next(self.frames, None)
         if self.ahead is None:
             raise HeedError("the file holds no frame that can be decoded")
@@ -101,19 +139,10 @@ class _Walk:
             self.shown, self.ahead = self.ahead, next(self.frames, None)
         if self.shown is None:
             self.shown = self.ahead
-        if self.ahead is None and self.shown is not None and not self._lasts(time):
-            words = f"the pictures end at {self.shown[0]:.2f} s, where one at {time:.2f} s was expected"
-            if self.notes is None:
-                raise HeedError(f"{words}: the file is cut off, or its header promises more than there is")
-            self.notes.append(words)
+        if self.ahead is None and self.shown is not None and not _lasts(*self.shown, time):
+            self.damage.ends(self.shown[0], time)
             return None
         return self.shown
-
-    def _lasts(self, time: float) -> bool:
-        assert self.shown is not None
-        frame = self.shown[1]
-        length = float(frame.duration * frame.time_base) if frame.duration and frame.time_base else 0.0
-        return time <= self.shown[0] + length + END_SLACK
 
     def _jump(self, time: float) -> None:
         """Go to the last keyframe before ``time`` where that is far ahead.
@@ -127,62 +156,85 @@ class _Walk:
         for place in (last, last - 1, last - 2, 0):
             pts = self.video.pts(self.keys[max(place, 0)])
             self.video.container.seek(pts, stream=self.video.stream, backward=True)
-            self.frames = decoded(self.video, self.notes)
+            self.frames = decoded(self.video, self.damage)
             self.shown, self.ahead = None, next(self.frames, None)
             if self.ahead is not None and self.ahead[1].key_frame and self.ahead[0] <= time + CLOSE:
                 return
 
 
-def decoded(video: OpenVideo, notes: list[str] | None = None) -> Iterator[tuple[float, VideoFrame]]:
-    """Every frame from where the container stands, with its time, in the order the decoder gives them.
+def _lasts(begin: float, frame: VideoFrame, time: float) -> bool:
+    """Whether the last frame may count as shown at ``time``."""
+    length = float(frame.duration * frame.time_base) if frame.duration and frame.time_base else 0.0
+    return time <= begin + length + END_SLACK
+
+
+def decoded(video: OpenVideo, damage: Damage, keys_only: bool = False) -> Iterator[tuple[float, VideoFrame]]:
+    """Every frame (or keyframe) from where the container stands, with its time, in the order the decoder gives them.
 
     A frame without a timestamp follows the one before by a frame's length. What cannot be decoded before the first
-    frame is passed over, as a piece cut from a stream begins with the end of a group of pictures; later, it raises
-    `HeedError`, or is counted in ``notes`` where that is given.
+    frame is passed over, as a piece cut from a broadcast begins in the middle of a group of pictures (in a picky walk
+    it is not, as several threads tell errors in another order than frames); later, ``damage`` is told. At the end of a
+    file several threads keep errors to themselves: a picky walk looks whether the last packets have become frames.
     """
     import av
 
     packets = video.container.demux(video.stream)
     rate = video.stream.average_rate or video.stream.guessed_rate
     step = float(1 / rate) if rate else 0.04
-    following = None
-    damage = _Damage(notes)
+    following, begun = 0.0, video.picky
+    sent: deque[int | None] = deque(maxlen=_LAST)
+    got: deque[int | None] = deque(maxlen=2 * _LAST)
+    if keys_only:
+        video.stream.codec_context.skip_frame = "NONKEY"
     while True:
+        alive()
         try:
             packet = next(packets, None)
-        except av.FFmpegError as error:
-            damage.found(following, reason(error))
-            return
-        if packet is None:
-            return
-        try:
-            frames = packet.decode()
-            if packet.is_corrupt:
-                damage.found(following, "the file says that it is damaged or cut off")
-        except av.FFmpegError as error:
-            damage.found(following, reason(error))
+            frames = [] if packet is None else packet.decode()
+        except av.FFmpegError:
+            if begun:
+                damage.found(following)
             continue
+        if packet is not None and packet.size and not packet.is_discard and (packet.is_keyframe or not keys_only):
+            sent.append(packet.pts)
         for frame in frames:
-            time = following or 0.0 if frame.pts is None else video.seconds(frame.pts)
-            length = float(frame.duration * frame.time_base) if frame.duration and frame.time_base else step
-            following = time + length
-            yield time, frame
+            got.append(frame.pts)
+            if frame.pts is not None:
+                video.begin(frame.pts)
+            time = following if frame.pts is None else video.seconds(frame.pts)
+            following, begun = time + step, True
+            if frame.is_corrupt:
+                damage.found(time)
+            if frame.key_frame or not keys_only:
+                yield time, frame
+        if packet is None:
+            if video.picky and not set(sent) <= set(got):
+                damage.found(following)
+            return
+        if packet.is_corrupt and begun:
+            damage.found(following)
 
 
-class _Damage:
-    """Counts the packets that cannot be decoded, or raises at the first."""
+class Damage:
+    """Counts in ``notes`` what cannot be decoded; without notes, raises `Damaged` at the first."""
 
     def __init__(self, notes: list[str] | None) -> None:
         self.notes, self.count, self.first = notes, 0, 0.0
 
-    def found(self, time: float | None, why: str) -> None:
-        if time is None:
-            return
+    def found(self, time: float) -> None:
+        """A picture cannot be decoded, or is patched up."""
         if self.notes is None:
-            raise HeedError(f"a piece at {time:.2f} s cannot be decoded: {why}")
+            raise Damaged(f"the picture at {time:.2f} s is damaged")
         if self.count:
             self.notes.pop()
         else:
             self.first = time
         self.count += 1
-        self.notes.append(f"{self.count} pieces cannot be decoded, the first at {self.first:.2f} s")
+        self.notes.append(f"{self.count} pictures are damaged, the first at {self.first:.2f} s")
+
+    def ends(self, time: float, wanted: float) -> None:
+        """There is no picture after the one at ``time``."""
+        words = f"the pictures end at {time:.2f} s, where one at {wanted:.2f} s was expected"
+        if self.notes is None:
+            raise Damaged(f"{words}: the file is cut off, or its header promises more than there is")
+        self.notes.append(words)

@@ -11,7 +11,7 @@ import numpy as np
 
 from features.errors import HeedError
 from features.video.container import OpenVideo, VideoPath, open_video
-from features.video.frames import decoded
+from features.video.frames import Damage, decoded
 from features.video.pixels import quarter_turns, upright_size
 
 if TYPE_CHECKING:
@@ -45,9 +45,9 @@ class VideoInfo:
 
 def probe(path: VideoPath) -> VideoInfo:
     """What the video at ``path`` is; raises `HeedError` like `open_video`, and where no frame can be decoded."""
-    with open_video(path, threads=1) as video:
+    with open_video(path) as video:
         stream, container = video.stream, video.container
-        first = next(decoded(video), None)
+        first = next(decoded(video, Damage([])), None)
         if first is None:
             raise HeedError("the file holds no frame that can be decoded")
         width, height = upright_size(first[1])
@@ -83,7 +83,7 @@ def _tagged_duration(stream: VideoStream) -> Fraction | None:
 
 def _measured_duration(path: VideoPath) -> float:
     """End of the last frame, by reading all packets without decoding them: for files that promise no duration."""
-    with open_video(path, threads=1) as video:
+    with open_video(path) as video:
         end, count = 0, 0
         for packet in video.container.demux(video.stream):
             count += packet.size > 0

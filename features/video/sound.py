@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from features.errors import HeedError
-from features.video.container import VideoPath, clock_start, open_container, reason
+from features.video.container import VideoPath, alive, clock_start, open_container, reason
 
 if TYPE_CHECKING:
     from av import AudioFrame
@@ -50,6 +50,7 @@ def _sound(container: InputContainer) -> Iterator[tuple[float | None, AudioFrame
     start, time = clock_start(container), None
     packets = container.demux(stream)
     while True:
+        alive()
         try:
             packet = next(packets, None)
             frames = [] if packet is None else packet.decode()
