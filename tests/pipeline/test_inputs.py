@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 import heed
 from features.errors import HeedError
@@ -19,6 +20,7 @@ from pipeline.repair import told
 from pipeline.sources import Item, Source
 from pipeline.store import Store
 from pipeline.verify import verify
+from tests.pipeline.test_limits import Detector
 from tests.pipeline.toy import Toy, ToyReader, shard_bytes, toy_regions
 
 FIRST = ["b", "d", "f", "h", "k"]
@@ -286,3 +288,47 @@ def test_a_store_without_lists_goes_on_where_its_source_still_tells_them(tmp_pat
     list_path(tmp_path / "store", 0).unlink()
     Path(tmp_path / "store" / "inputs").rmdir()
     assert run(tmp_path, GROWN, append=True).appended == 5 and sound(tmp_path / "store")
+
+
+def test_a_store_at_a_url_grows_merges_and_is_cut_like_a_local_one(tmp_path, monkeypatch):
+    monkeypatch.setenv("HEED_CACHE", str(tmp_path / "cache"))
+    url = f"memory://{tmp_path.name}"
+    for store in (tmp_path / "store", f"{url}/store"):
+        run_job(Toy(), source(tmp_path / "in", FIRST), store, shard_rows=2, inline=True)
+        with pytest.raises(HeedError, match="--append"):
+            run_job(Toy(), source(tmp_path / "in", GROWN), store, shard_rows=2, inline=True)
+        run_job(Toy(), source(tmp_path / "in", GROWN), store, shard_rows=2, inline=True, append=True)
+        assert sound(store)
+    assert heed.main(["store", "subset", f"{url}/store", f"{url}/cut", "--match", "[a-e]", "--dtype", "int8"]) == 0
+    rest = tmp_path / "rest"
+    assert heed.main(["store", "subset", str(tmp_path / "store"), str(rest), "--match", "[!a-e]"]) == 0
+    assert heed.main(["store", "merge", f"{url}/out", f"{url}/cut", str(rest), "--dtype", "float32"]) == 0
+    local, remote, out = Store.open(tmp_path / "store"), Store.open(f"{url}/store"), Store.open(f"{url}/out")
+    assert remote.fingerprint() == local.fingerprint() and sorted(out.keys()) == GROWN and sound(f"{url}/out")
+    before = (out.path / "shards" / "000001.arrow").read_bytes()
+    (out.path / "shards" / "000001.arrow").unlink()
+    (out.path / "inputs" / "000000.jsonl").unlink()
+    assert heed.main(["store", "repair", f"{url}/out"]) == 0 and sound(f"{url}/out")
+    assert (out.path / "shards" / "000001.arrow").read_bytes() == before
+
+
+def test_the_command_extracts_what_a_folder_has_got_since(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("pipeline.detect.load_detector", lambda name, options: Detector(lambda found: {}))
+    photos, store = tmp_path / "photos", tmp_path / "store"
+    photos.mkdir()
+    for name in ("b", "d", "e"):
+        Image.new("RGB", (64, 64)).save(photos / f"{name}.png")
+    command = ["extract", "regions", str(photos), str(store), "--inline", "--shard-rows", "2"]
+    assert heed.main(command) == 0
+    Image.new("RGB", (64, 64)).save(photos / "a.png")
+    (photos / "c.png").write_bytes(b"no picture")
+    assert heed.main(command) == 2 and "--append" in capsys.readouterr().err
+    assert heed.main([*command, "--append"]) == 3
+    told = capsys.readouterr().out
+    assert "2 new images were appended" in told and "c.png: " in told
+    assert list(Store.open(store).keys()) == ["b.png", "d.png", "e.png", "a.png"] and sound(store)
+    (store / "shards" / "000000.arrow").unlink()
+    (store / "shards" / "000002.json").unlink()
+    before = shard_bytes(store)
+    assert heed.main(["store", "repair", str(store)]) == 0 and sound(store)
+    assert before.items() <= shard_bytes(store).items()
