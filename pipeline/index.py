@@ -8,6 +8,7 @@ from collections.abc import Iterable
 import numpy as np
 import pyarrow as pa
 
+from pipeline.arrow_numbers import numbers
 from pipeline.atomic import atomic_write
 from pipeline.places import Place, Remote
 
@@ -40,7 +41,7 @@ class Index:
     def candidates(self, key: str) -> np.ndarray:
         """Rows whose key has the hash of ``key``: nearly always none or one."""
         wanted = np.uint64(key_hash(key))
-        first = int(np.searchsorted(self._hashes, wanted))
+        first = int(self._hashes.searchsorted(wanted))
         last = first
         while last < len(self._hashes) and self._hashes[last] == wanted:
             last += 1
@@ -75,7 +76,7 @@ class Index:
             remote = isinstance(path, Remote)
             with pa.BufferReader(path.read_bytes()) if remote else pa.memory_map(str(path)) as source:
                 batch = pa.ipc.open_file(source).get_batch(0)
-            index = Index(batch.column("hash").to_numpy(), batch.column("row").to_numpy())
+            index = Index(numbers(batch.column("hash")), numbers(batch.column("row")))
             told = {"fingerprint": fingerprint, "sha256": index._digest()}
         except (OSError, pa.ArrowException, ValueError, KeyError):
             return None

@@ -24,6 +24,7 @@ from pipeline.index import INDEX_FILE, Index
 from pipeline.inputs import Planned, settle
 from pipeline.places import Place, Remote, files_in, place
 from pipeline.progress import JobProgress
+from pipeline.retries import without_password
 from pipeline.shards import shard_format
 from pipeline.sources import Source
 from pipeline.store import Store
@@ -114,7 +115,7 @@ def run_job(
     """
     store = place(store)
     reader = spec.open() if inline else spec.open_to_plan()
-    uri = source.uri if "://" in source.uri else str(Path(source.uri).absolute())
+    uri = without_password(source.uri) if "://" in source.uri else str(Path(source.uri).absolute())
     listed = {"uri": uri, "inputs": len(source.items), "digest": source.digest()}
     if command:
         listed["command"] = command

@@ -47,7 +47,12 @@ class Gone(FileNotFoundError):
 
 def shown(url: str) -> str:
     """A URL as it may be printed: without a user's name and password, and without a signature."""
-    return _PASSWORD.sub("", url.partition("?")[0])
+    return without_password(url.partition("?")[0])
+
+
+def without_password(url: str) -> str:
+    """A URL as it may be kept: without a user's name and password."""
+    return _PASSWORD.sub("", url)
 
 
 def patience() -> float:

@@ -26,8 +26,9 @@ from pipeline.prefetch import Prefetcher
 from pipeline.scaled import unscaled
 from pipeline.shards import Shard, open_shard, shard_format
 
-MOST_OPEN = 2048
-"""Shards a store keeps open, the least recently used one going first: a process may map some ten thousands at most."""
+MOST_OPEN = 4096
+"""Shards a store keeps open, the least recently used going first: each takes some 5 KB, and a process may map 65,530
+files at most, unless its system says otherwise."""
 
 
 def file_digest(path: Path) -> str:
@@ -153,7 +154,7 @@ class Store:
         """(shard position, row in that shard) of a row."""
         if not 0 <= row < len(self):
             raise HeedError(f"{self.path} has {len(self)} rows; there is no row {row}.")
-        position = int(np.searchsorted(self._starts, row, side="right")) - 1
+        position = int(self._starts.searchsorted(row, side="right")) - 1
         return position, int(row - self._starts[position])
 
     @property
@@ -179,7 +180,8 @@ class Store:
         place of what former ones asked for and is not under way. Of a local store nothing is done.
         """
         if self._prefetcher:
-            positions = np.searchsorted(self._starts, np.asarray(rows), side="right") - 1
+            rows = np.asarray(rows)
+            positions = self._starts.searchsorted(rows[(rows >= 0) & (rows < len(self))], side="right") - 1
             _, first = np.unique(positions, return_index=True)
             self._prefetcher.ask(self._wanted(position) for position in positions[np.sort(first)].tolist())
 
