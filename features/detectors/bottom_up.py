@@ -15,7 +15,6 @@ from collections import defaultdict
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,6 +23,7 @@ import torchvision
 from torch import Tensor, nn
 
 from features.boxes import check_given, clip
+from features.detectors import visual_genome
 from features.detectors.c4_layouts import LAYOUTS, Checkpoint, read_checkpoint, sources
 from features.detectors.c4_network import STRIDE, C4Network, fold_normalisation
 from features.detectors.c4_proposals import anchors, cell_anchors, propose
@@ -35,7 +35,6 @@ from features.errors import HeedError
 from features.regions import Regions
 from features.weights import digest, load_into, warn_random
 
-VOCABULARIES = Path(__file__).parent / "vocabularies"
 _RESIZERS = 4  # threads
 # Regions that the fifth stage sees at once: one's maps take 5 MB, which on a CPU should stay near its caches.
 _AT_ONCE = {"cpu": 16, "cuda": 600}
@@ -75,17 +74,11 @@ def as_detector(network: C4Network, checkpoint: Checkpoint, options: DetectorOpt
         "architecture": checkpoint.layout,
         "network": asdict(config),
         "weights": digest({**tensors, "anchors": cells}),
-        "classes": vocabulary("vg_objects.txt", config.classes),
-        "attributes": {"attribute": vocabulary("vg_attributes.txt", config.attributes)} if config.attributes else {},
+        "classes": visual_genome.objects(config.classes),
+        "attributes": {"attribute": visual_genome.attributes(config.attributes)} if config.attributes else {},
     }
     fold_normalisation(network.eval())
     return BottomUpDetector(network, cells, with_options(rule, options), options, identity)
-
-
-def vocabulary(name: str, count: int) -> list[str]:
-    """The first synonym of each entry of a shipped vocabulary, or numbers where a detector has not as many."""
-    lines = (VOCABULARIES / name).read_text(encoding="utf-8").splitlines()
-    return [line.split(",")[0].strip() for line in lines] if len(lines) == count else [str(i) for i in range(count)]
 
 
 def random_network(checkpoint: Checkpoint) -> tuple[Checkpoint, C4Network]:
