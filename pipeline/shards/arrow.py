@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from features.errors import HeedError
+from pipeline.arrow_numbers import numbers
 from pipeline.fields import Field, Fields, Row
 from pipeline.shards import Column
 
@@ -119,11 +120,15 @@ class ArrowShard:
         if name not in self._columns:
             field, array = self._fields[name], self._batch.column(name)
             offsets = None
-            if field.ragged:
-                offsets, array = array.offsets.to_numpy(), array.values
-            for _ in field.inner:
-                array = array.values
-            values = array.to_numpy(zero_copy_only=True).reshape(-1, *field.inner)
+            try:
+                if field.ragged:
+                    offsets, array = numbers(array.offsets), array.values
+                for _ in field.inner:
+                    array = array.values
+                values = numbers(array).reshape(-1, *field.inner)
+            except ValueError as error:
+                raise HeedError(f"The field {name!r} of a shard is damaged ({error}); heed store verify names the "
+                                "shard.") from error
             self._columns[name] = Column(values, offsets)
         return self._columns[name]
 
