@@ -62,14 +62,14 @@ def probe(path: VideoPath) -> VideoInfo:
 def promised_duration(video: OpenVideo) -> float:
     """Seconds of the pictures by the file's own word: the least of what its parts say; 0 where none says anything."""
     stream, container = video.stream, video.container
-    ends = []
+    ends: list[Fraction] = []
     if container.duration:
         ends.append(Fraction(container.duration + max(container.start_time or 0, 0), 1_000_000))
     if stream.duration and stream.time_base:
         ends.append((stream.duration + (stream.start_time or 0)) * stream.time_base)
     elif tag := _tagged_duration(stream):
         ends.append(tag)
-    return float(max(min(ends) - video.start, 0)) if ends else 0.0
+    return float(max(min(ends) - video.start, Fraction(0))) if ends else 0.0
 
 
 def _tagged_duration(stream: VideoStream) -> Fraction | None:
