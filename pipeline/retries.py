@@ -69,7 +69,8 @@ def retried(call: Callable[[], T], url: str, seconds: float | None = None) -> T:
 
     Raises `Gone` where ``url`` is not there, and `HeedError` naming it where it is refused or the time is up.
     """
-    ends = time.monotonic() + (patience() if seconds is None else seconds)
+    whole = patience() if seconds is None else seconds
+    ends = time.monotonic() + whole
     pause, told = FIRST, False
     while True:
         try:
@@ -86,8 +87,9 @@ def retried(call: Callable[[], T], url: str, seconds: float | None = None) -> T:
                     raise  # a fault of the program
                 raise HeedError(_refusal(url, error, status)) from error
             if left <= 0:
-                raise HeedError(f"{shown(url)} does not answer: {_reason(error)}. It was asked again and again; "
-                                f"{VARIABLE} says for how long.") from error
+                longer = f"; {VARIABLE} says for how long" if seconds is None else ""
+                raise HeedError(f"{shown(url)} does not answer: {_reason(error)}. It was asked again for {whole:g} s"
+                                f"{longer}.") from error
             if pause >= 2 and not told:
                 logging.getLogger("heed").warning("%s does not answer (%s); trying again for up to %.0f s",
                                                   shown(url), _reason(error), left)

@@ -27,7 +27,7 @@ from pipeline.scaled import unscaled
 from pipeline.shards import Shard, open_shard, shard_format
 
 MOST_OPEN = 4096
-"""Shards a store keeps open, the least recently used going first: each takes some 5 KB, and a process may map 65,530
+"""Shards a store keeps open, the least recently used going first: each takes some 10 KB, and a process may map 65,530
 files at most, unless its system says otherwise."""
 
 

@@ -23,16 +23,9 @@ from pipeline.places import Remote
 from pipeline.store import Store
 from pipeline.verify import strays, verify
 from tests.pipeline.flaky import flaky_server
-from tests.pipeline.s3 import s3_server
 from tests.pipeline.toy import Toy, shard_bytes, toy_source
 
 needs_aiohttp = pytest.mark.skipif(not importlib.util.find_spec("aiohttp"), reason="aiohttp is not installed")
-
-
-@pytest.fixture(scope="module")
-def bucket():
-    with s3_server() as url:
-        yield url
 
 
 @pytest.fixture

@@ -45,7 +45,11 @@ class ToyReader:
     def read(self, items: Sequence[Item]) -> Iterator[tuple[Item, Row | HeedError]]:
         for item in items:
             time.sleep(self.spec.seconds)
-            data = read_bytes(item)
+            try:
+                data = read_bytes(item)
+            except HeedError as error:
+                yield item, error
+                continue
             if data.startswith(b"bad"):
                 yield item, HeedError("is bad")
             else:
