@@ -53,7 +53,8 @@ class DetectionReader:
     def __init__(self, spec: DetectRegions) -> None:
         self.spec = spec
         self.detector = load_detector(spec.detector, spec.options)
-        self.fields = region_fields(self.detector.dim, self.detector.attributes, spec.dtype)
+        self.fields = region_fields(self.detector.dim, self.detector.attributes, spec.dtype,
+                                    self.detector.distribution)
 
     def describe(self) -> dict[str, Any]:
         """The detector's own description, with the batch size and the pixel limit."""

@@ -94,8 +94,11 @@ def read_row(row: Row, fields: Fields) -> Row:
             for name in read_fields(fields)}
 
 
-def region_fields(dim: int, attributes: int, dtype: FeatureDtype = "float16") -> Fields:
-    """Fields of a store of kind ``regions``: see `features.regions.Regions` for what each holds."""
+def region_fields(dim: int, attributes: int, dtype: FeatureDtype = "float16", distribution: int = 0) -> Fields:
+    """Fields of a store of kind ``regions``: see `features.regions.Regions` for what each holds.
+
+    ``distribution`` is the number of class probabilities kept of each region, in float16; 0 for none.
+    """
     fields = {
         "key": Field("string"),
         "width": Field("int32"),
@@ -108,6 +111,8 @@ def region_fields(dim: int, attributes: int, dtype: FeatureDtype = "float16") ->
     if attributes:
         fields["attributes"] = Field("int32", (None, attributes))
         fields["attribute_scores"] = Field("float32", (None, attributes))
+    if distribution:
+        fields["class_probabilities"] = Field("float16", (None, distribution))
     return fields
 
 
@@ -136,6 +141,8 @@ def row_from_regions(key: str, regions: Regions, fields: Fields) -> Row:
         width = fields[name].inner[0] if name in fields else 0
         if getattr(regions, name).shape[1] != width:
             raise HeedError(f"each region has {getattr(regions, name).shape[1]} {name} where the store holds {width}")
+    if "class_probabilities" in fields and regions.class_probabilities is None:
+        raise HeedError("the regions have no class probabilities, which the store holds")
     row: Row = {name: getattr(regions, name) for name in fields if name not in ("key", "features", SCALES)}
     return {**row, "key": key, **stored_features(regions.features, fields)}
 
@@ -185,7 +192,7 @@ def regions_from_row(row: Row) -> Regions:
         boxes=row["boxes"], features=row["features"], classes=row["classes"], class_scores=row["class_scores"],
         attributes=row.get("attributes", none.astype(np.int32)),
         attribute_scores=row.get("attribute_scores", none.astype(np.float32)),
-        width=int(row["width"]), height=int(row["height"]),
+        width=int(row["width"]), height=int(row["height"]), class_probabilities=row.get("class_probabilities"),
     )
 
 

@@ -28,7 +28,7 @@ class ExtractRegions:
     source: Positional[str]
     # Folder or URL of the store.
     store: Positional[PlaceOption]
-    # Which detector: torchvision or scenes.
+    # Which detector: torchvision, scenes, bottom-up or detectron2 (docs/detectors.md).
     detector: str = "torchvision"
     # Number format and workers.
     job: Annotated[JobOptions, arg(name="")] = field(default_factory=JobOptions)
