@@ -51,7 +51,7 @@ class StoreExport:
     """Write a store as somebody else's feature file, whole or not at all."""
 
     # What to write: butd-tsv, lxmert-tsv, volta-tsv, uniter-npz, uniter-lmdb, vilbert-lmdb, volta-h5, milvlg-npz,
-    # scan-npy, h5 or parquet (docs/formats.md).
+    # scan-npy, mmf-npy, qvhighlights-npz, mad-h5, h5 or parquet (docs/formats.md).
     format: Positional[str]
     # Folder or URL of the store.
     store: Positional[PlaceOption]

@@ -121,7 +121,19 @@ def read_dataset(dataset: Any, name: str) -> np.ndarray:
 
 def group_for(file: Any, key: str) -> Any:
     """A new group for ``key``; `HeedError` where HDF5 cannot name one so."""
+    with _named(key):
+        return file.create_group(key)
+
+
+def write_dataset(file: Any, key: str, values: np.ndarray) -> None:
+    """A new dataset for ``key``; `HeedError` where HDF5 cannot name one so."""
+    with _named(key):
+        file.create_dataset(key, data=values)
+
+
+@contextmanager
+def _named(key: str) -> Iterator[None]:
     if any(part in ("", ".", "..") for part in key.split("/")) or "\0" in key or key.count("/") >= _DEPTH:
         raise HeedError(f"The key {key!r} cannot be a group's name in HDF5.")
     with told(f"The key {key!r} cannot be written"):
-        return file.create_group(key)
+        yield

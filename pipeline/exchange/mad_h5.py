@@ -10,13 +10,20 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+import numpy as np
+
+from features.errors import HeedError
 from pipeline.clips import Clips, Tokens
 from pipeline.exchange.arrays import floats
-from pipeline.exchange.hdf5_file import entry, h5py, read_dataset, walk
-from pipeline.exchange.qvhighlights_npz import regular_clips
+from pipeline.exchange.hdf5_file import entry, h5py, read_dataset, walk, write_dataset
+from pipeline.exchange.qvhighlights_npz import regular_clips, regular_features
+from pipeline.fields import Fields, Row
 from pipeline.sources import Item
 
+KINDS = ("clips", "tokens")
 FRAMES_A_SECOND = 5
+TEXTS, TOKENS = "language", "language_tokens"
+"""In the names of files that hold texts, and of those that hold a vector a token."""
 NOTE = "frames at 5 a second as clips of 0.2 s; duration is the end of the last one"
 
 
@@ -29,6 +36,27 @@ def items(path: Path) -> Iterable[Item]:
 def read(item: Item) -> Clips | Tokens:
     """One dataset's clips or tokens; `HeedError` with the reason where it cannot be read."""
     values = floats(read_dataset(entry(item), "the dataset"))
-    if "language" in Path(item.uri).name:
+    if TEXTS in Path(item.uri).name:
         return Tokens(values.reshape(1, -1) if values.ndim == 1 else values)
     return regular_clips(values, 1 / FRAMES_A_SECOND)
+
+
+def write(rows: Iterable[Row], fields: Fields, path: Path) -> None:
+    """Write the file ``path``: a store of clips of a fifth of a second, or one of tokens.
+
+    What a file holds is known by its name: texts if it has "language" in it, vectors of whole texts unless "tokens" is
+    behind that. `HeedError` where the store holds something else.
+    """
+    texts = "spans" not in fields
+    if texts != (TEXTS in path.name):
+        raise HeedError(f"MAD's files of texts have {TEXTS!r} in their names, and files of frames have not; "
+                        f"{path.name} would be taken for {'frames' if texts else 'texts'}.")
+    with h5py().File(path, "w") as file:
+        for row in rows:
+            values = np.asarray(row["features"], np.float32) if texts else regular_features(row, 1 / FRAMES_A_SECOND)
+            if texts and TOKENS not in path.name:
+                if len(values) != 1:
+                    raise HeedError(f"{row['key']!r} has {len(values)} tokens; {path.name} would hold one vector a "
+                                    f"text. Name the file …{TOKENS}_features.h5 to write tokens.")
+                values = values[0]
+            write_dataset(file, row["key"], values)

@@ -9,7 +9,7 @@ are stored with boxes of zeros in an image of 0 x 0. The key is the file's path 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +18,14 @@ import numpy as np
 from features.errors import HeedError
 from features.regions import Regions
 from features.restricted import dictionary, read_npy
-from pipeline.exchange.arrays import files, from_probabilities, need, regions, table, whole
+from pipeline.exchange.arrays import file_of, files, from_probabilities, need, regions, table, whole
+from pipeline.fields import Fields, Row
 from pipeline.sources import Item, read_bytes
 
 NOTE = "boxes are zeros in images of 0 x 0 where a file had no _info.npy"
 INFO = "_info"
+CLASSES = 1600
+"""Of the Visual Genome detector that the published files come from."""
 
 
 def items(path: Path) -> Iterator[Item]:
@@ -70,3 +73,30 @@ def _array(info: dict[str, Any], name: str) -> np.ndarray:
     if not isinstance(value, np.ndarray) or value.dtype.kind == "O":
         raise HeedError(f"{name} is {type(value).__name__}, not an array of numbers")
     return value
+
+
+def write(rows: Iterable[Row], fields: Fields, path: Path) -> None:
+    """Write the folder ``path``: ID.npy for each row, and ID_info.npy where its image has a size.
+
+    A store keeps no distribution over classes, so ``cls_prob`` holds the confidence at the row's class and 0 elsewhere.
+    """
+    path.mkdir()
+    for row in rows:
+        if row["key"].endswith(INFO):
+            raise HeedError(f"The key {row['key']!r} ends as the names of MMF's info files do.")
+        file = file_of(path, row["key"], ".npy")
+        np.save(file, np.asarray(row["features"], np.float32), allow_pickle=False)
+        if row["width"] and row["height"]:
+            np.save(file.with_name(file.name.removesuffix(".npy") + f"{INFO}.npy"), np.array(_info(row), object))
+
+
+def _info(row: Row) -> dict[str, Any]:
+    n = len(row["boxes"])
+    if n and row["classes"].max() >= CLASSES:
+        raise HeedError(f"{row['key']!r} has class {row['classes'].max()}; MMF's files hold classes 0 to "
+                        f"{CLASSES - 1}.")
+    probabilities = np.zeros((n, CLASSES), np.float32)
+    known = np.flatnonzero(row["classes"] >= 0)
+    probabilities[known, row["classes"][known]] = row["class_scores"][known]
+    return {"bbox": np.array(row["boxes"]), "num_boxes": n, "objects": np.asarray(row["classes"], np.int64),
+            "cls_prob": probabilities, "image_width": int(row["width"]), "image_height": int(row["height"])}

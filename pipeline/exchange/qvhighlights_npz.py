@@ -13,11 +13,14 @@ from pathlib import Path
 
 import numpy as np
 
+from features.errors import HeedError
 from pipeline.clips import Clips, Tokens
-from pipeline.exchange.arrays import files, floats, need
+from pipeline.exchange.arrays import file_of, files, floats, need
 from pipeline.exchange.npz import read_npz
+from pipeline.fields import Fields, Row
 from pipeline.sources import Item, read_bytes
 
+KINDS = ("clips", "tokens")
 SECONDS = 2.0
 NOTE = "clips of two seconds; duration is the end of the last clip"
 
@@ -38,5 +41,34 @@ def read(item: Item) -> Clips | Tokens:
 
 def regular_clips(features: np.ndarray, seconds: float) -> Clips:
     """Clips of ``seconds`` each, one after the other from 0."""
-    edges = np.arange((len(features) if features.ndim else 0) + 1) * seconds
-    return Clips(features, np.stack([edges[:-1], edges[1:]], axis=1).astype(np.float32), float(edges[-1]))
+    spans = _regular_spans(len(features) if features.ndim else 0, seconds)
+    return Clips(features, spans, len(spans) * seconds)
+
+
+def _regular_spans(count: int, seconds: float) -> np.ndarray:
+    edges = np.arange(count + 1) * seconds
+    return np.stack([edges[:-1], edges[1:]], axis=1).astype(np.float32)
+
+
+def regular_features(row: Row, seconds: float) -> np.ndarray:
+    """Features of a row whose clips are ``seconds`` each from 0, the last perhaps shorter; `HeedError` for others."""
+    spans, expected = row["spans"], _regular_spans(len(row["spans"]), seconds)
+    early = expected[-1:, 1] - spans[-1:, 1]  # how much shorter the last clip is
+    expected[-1:, 1] -= np.clip(early, 0, seconds)
+    if not np.allclose(spans, expected, atol=seconds / 100, rtol=1e-5):
+        raise HeedError(f"The clips of {row['key']!r} are not {seconds:g} s each, one after the other from 0, as this "
+                        "format takes them to be; h5 and parquet can hold them.")
+    return np.asarray(row["features"], np.float32)
+
+
+def write(rows: Iterable[Row], fields: Fields, path: Path) -> None:
+    """Write the folder ``path``: a store of clips as videos' or sounds' features, one of tokens as queries'."""
+    path.mkdir()
+    for row in rows:
+        if "spans" in fields:
+            arrays = {"features": regular_features(row, SECONDS)}
+        else:
+            arrays = {"last_hidden_state": np.asarray(row["features"], np.float32)}
+            if "pooled" in row:
+                arrays["pooler_output"] = row["pooled"]
+        np.savez_compressed(file_of(path, row["key"], ".npz"), **arrays)  # type: ignore[arg-type]

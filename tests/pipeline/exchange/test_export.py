@@ -6,7 +6,7 @@ import pytest
 from features.errors import HeedError
 from pipeline.commands.exchange import Import, StoreExport
 from pipeline.commands.rewrite import StoreConvert
-from pipeline.exchange import EXCHANGE
+from pipeline.exchange import EXCHANGE, exchange_format
 from pipeline.exporter import export
 from pipeline.fields import row_from_regions
 from pipeline.job import run_job
@@ -17,8 +17,8 @@ from tests.pipeline.toy import Toy, ToyReader, toy_regions, toy_source
 
 PIXELS = {
     "butd-tsv": "features.tsv", "lxmert-tsv": "features.tsv", "volta-tsv": "features.tsv",
-    "vilbert-lmdb": "features.lmdb", "volta-h5": "features.h5", "milvlg-npz": "features", "h5": "features.h5",
-    "parquet": "features.parquet",
+    "vilbert-lmdb": "features.lmdb", "volta-h5": "features.h5", "milvlg-npz": "features", "mmf-npy": "features",
+    "h5": "features.h5", "parquet": "features.parquet",
 }
 FRACTIONS = {
     "uniter-npz": ("features", 1e-6), "uniter-lmdb": ("all", 1e-3),
@@ -31,7 +31,7 @@ def test_pixel_formats_give_back_what_was_stored(tmp_path, name):
     store = toy_store(tmp_path)
     again = round_trip(name, tmp_path, PIXELS[name], store)
     assert sorted(again.keys()) == sorted(store.keys())
-    attributes = {"butd-tsv": 0, "h5": 2, "parquet": 2}.get(name, 1)
+    attributes = {"butd-tsv": 0, "mmf-npy": 0, "h5": 2, "parquet": 2}.get(name, 1)
     for row, key in enumerate(store.keys()):
         there, here = store.regions(row), again.regions(again.find(key))
         assert (here.width, here.height) == (there.width, there.height) == (64, 64)
@@ -115,7 +115,7 @@ def test_an_export_that_fails_leaves_nothing_and_a_present_file_is_kept(tmp_path
 
 
 @pytest.mark.parametrize("key", ["../out", "/out", "a//b", ".", "a/../../out"])
-@pytest.mark.parametrize("name", ["milvlg-npz", "uniter-npz", "volta-h5", "h5"])
+@pytest.mark.parametrize("name", ["milvlg-npz", "uniter-npz", "mmf-npy", "volta-h5", "h5"])
 def test_keys_cannot_leave_the_folder(tmp_path, monkeypatch, key, name):
     store = toy_store(tmp_path, 1)
     row = store.row(0)
@@ -133,9 +133,15 @@ def test_a_tab_in_a_key_cannot_stand_in_a_tsv(tmp_path, monkeypatch):
         export("lxmert-tsv", store, tmp_path / "f.tsv")
 
 
-def test_formats_that_are_only_read_say_what_can_be_written(tmp_path):
+def test_formats_that_are_only_read_say_what_can_be_written(tmp_path, monkeypatch):
+    store = toy_store(tmp_path, 1)
+    monkeypatch.delattr("pipeline.exchange.mad_h5.write")
     with pytest.raises(HeedError, match=r"reads mad-h5 and does not write it; it writes butd-tsv, .*parquet"):
-        export("mad-h5", toy_store(tmp_path, 1), tmp_path / "f.h5")
+        export("mad-h5", store, tmp_path / "f.h5")
+
+
+def test_every_format_that_is_read_is_written():
+    assert [name for name in EXCHANGE if not hasattr(exchange_format(name), "write")] == []
 
 
 def test_features_too_large_for_float16_are_refused_by_uniters_lmdb(tmp_path, monkeypatch):

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from features.errors import HeedError
+from pipeline.exporter import export
 from pipeline.importer import open_import
-from tests.pipeline.exchange.common import HEIGHT, WIDTH, boxes, features, imported
+from tests.pipeline.exchange.common import HEIGHT, WIDTH, boxes, features, imported, toy_store
 
 
 def scan(folder, rows, captions=None, ids=None, split="dev"):
@@ -132,3 +133,30 @@ def test_mmf_damaged_infos_are_counted(tmp_path, monkeypatch, value, words):
     _, summary = imported("mmf-npy", tmp_path / "f", tmp_path / "store")
     assert summary.stored == 1 and words in summary.failures[0]["reason"]
     assert not (tmp_path / "attacked").exists()
+
+
+def test_mmfs_files_are_written_as_published(tmp_path):
+    store = toy_store(tmp_path, 2)
+    export("mmf-npy", store, tmp_path / "f")
+    key, row = next(iter(store.keys())), store.row(0)
+    plain = np.load(tmp_path / "f" / f"{key}.npy", allow_pickle=False)
+    assert plain.dtype == np.float32 and np.array_equal(plain, row["features"].astype("f4"))
+    told = np.load(tmp_path / "f" / f"{key}_info.npy", allow_pickle=True).item()
+    assert set(told) == {"bbox", "num_boxes", "objects", "cls_prob", "image_width", "image_height"}
+    assert told["num_boxes"] == len(row["boxes"]) and told["image_width"] == 64
+    assert told["cls_prob"].shape == (len(row["boxes"]), 1600)
+    assert np.array_equal(told["cls_prob"].argmax(axis=1), row["classes"])
+    assert np.array_equal(told["cls_prob"].max(axis=1), row["class_scores"])
+
+
+def test_mmf_holds_rows_without_boxes_and_refuses_names_of_infos(tmp_path):
+    path = scan(tmp_path / "s", images(2), ids=["x", "y_info"])
+    store, _ = imported("scan-npy", path, tmp_path / "store")
+    with pytest.raises(HeedError, match="'y_info' ends as the names of MMF's info files do"):
+        export("mmf-npy", store, tmp_path / "f")
+    store, _ = imported("scan-npy", scan(tmp_path / "t", images(2), ids=["x", "y"]), tmp_path / "other")
+    export("mmf-npy", store, tmp_path / "f")
+    again, _ = imported("mmf-npy", tmp_path / "f", tmp_path / "again")
+    assert sorted(path.name for path in (tmp_path / "f").iterdir()) == ["x.npy", "y.npy"]
+    assert all(np.array_equal(again.regions(i).features, store.regions(i).features) for i in range(2))
+    assert again.regions(1).width == 0 and not again.regions(1).boxes.any()

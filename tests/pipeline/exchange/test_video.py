@@ -3,10 +3,13 @@ import numpy as np
 import pytest
 
 from features.errors import HeedError
+from pipeline.exporter import export
+from pipeline.fields import clip_fields, stored_features, token_fields, with_feature_dtype
 from pipeline.importer import open_import
 from pipeline.store import Store
 from pipeline.verify import verify
 from tests.pipeline.exchange.common import features, imported
+from tests.pipeline.rows_store import rows_store
 
 
 def folder(path, arrays):
@@ -88,3 +91,92 @@ def test_an_empty_folder_says_so(tmp_path):
     (tmp_path / "f").mkdir()
     with pytest.raises(HeedError, match="holds nothing"):
         open_import("qvhighlights-npz", tmp_path / "f", "float32")
+
+
+def clip_store(path, seconds, cut=0.0):
+    """Three videos of 5 to 7 clips of ``seconds`` each, the last clip shorter by ``cut``, the second's key a path."""
+    rows = []
+    for number, key in enumerate(["a_60.0_210.0", "films/b.mp4", "c"]):
+        edges = np.arange(6 + number) * seconds
+        edges[-1] -= cut
+        rows.append({"key": key, "duration": edges[-1], "features": features(5 + number, number),
+                     "spans": np.stack([edges[:-1], edges[1:]], 1).astype("f4")})
+    return rows_store(path, rows, clip_fields(6, "float32"), "clips")
+
+
+@pytest.mark.parametrize(("name", "file", "seconds"), [
+    ("qvhighlights-npz", "slowfast_features", 2), ("mad-h5", "CLIP_B32_frames_features_5fps.h5", 0.2)])
+def test_clips_are_given_back(tmp_path, name, file, seconds):
+    store = clip_store(tmp_path / "store", seconds)
+    export(name, store, tmp_path / file)
+    again, summary = imported(name, tmp_path / file, tmp_path / "again")
+    assert sorted(again.keys()) == sorted(store.keys()) and not summary.failures
+    for number, key in enumerate(store.keys()):
+        there, here = store.row(number), again.row(again.find(key))
+        assert np.array_equal(here["features"], there["features"]) and np.isclose(here["duration"], there["duration"])
+        assert np.allclose(here["spans"], there["spans"], atol=1e-6)
+
+
+@pytest.mark.parametrize(("name", "file"), [("qvhighlights-npz", "f"), ("mad-h5", "f.h5")])
+def test_clips_of_another_length_are_refused_and_a_short_last_one_is_taken(tmp_path, name, file):
+    seconds = 2 if name == "qvhighlights-npz" else 0.2
+    with pytest.raises(HeedError, match=rf"'a_60.0_210.0' are not {seconds} s each.*h5 and parquet"):
+        export(name, clip_store(tmp_path / "other", 1.5), tmp_path / file)
+    export(name, clip_store(tmp_path / "short", seconds, cut=seconds * 0.6), tmp_path / file)
+    assert imported(name, tmp_path / file, tmp_path / "again")[0].identity.kind == "clips"
+
+
+def test_the_written_files_are_the_published_ones(tmp_path):
+    export("qvhighlights-npz", clip_store(tmp_path / "two", 2), tmp_path / "clip_features")
+    with np.load(tmp_path / "clip_features" / "films" / "b.mp4.npz", allow_pickle=False) as file:
+        assert set(file.files) == {"features"} and file["features"].dtype == np.float32
+        assert np.array_equal(file["features"], features(6, 1))
+    export("mad-h5", clip_store(tmp_path / "fifth", 0.2), tmp_path / "frames.h5")
+    with h5py.File(tmp_path / "frames.h5") as file:
+        assert sorted(file) == ["a_60.0_210.0", "c", "films"] and np.array_equal(file["films/b.mp4"], features(6, 1))
+
+
+def token_store(path, lengths, pooled=4):
+    rows = [{"key": f"qid{n}", "features": features(n, n), **({"pooled": features(1, n, pooled)[0]} if pooled else {})}
+            for n in lengths]
+    return rows_store(path, rows, token_fields(6, pooled, "float32"), "tokens")
+
+
+@pytest.mark.parametrize("pooled", [4, 0])
+def test_tokens_are_given_back_with_their_pooled_vector(tmp_path, pooled):
+    store = token_store(tmp_path / "store", (3, 5), pooled)
+    export("qvhighlights-npz", store, tmp_path / "clip_text_features")
+    with np.load(tmp_path / "clip_text_features" / "qid5.npz", allow_pickle=False) as file:
+        assert set(file.files) == {"last_hidden_state", *(["pooler_output"] if pooled else [])}
+    again, _ = imported("qvhighlights-npz", tmp_path / "clip_text_features", tmp_path / "again")
+    assert again.identity.fields == store.identity.fields
+    for number in range(2):
+        assert all(np.array_equal(again.row(number)[name], store.row(number)[name]) for name in store.fields)
+
+
+def test_mads_texts_are_written_as_their_files_name_says(tmp_path):
+    store = token_store(tmp_path / "store", (3, 5))
+    export("mad-h5", store, tmp_path / "CLIP_L14_language_tokens_features.h5")
+    again, _ = imported("mad-h5", tmp_path / "CLIP_L14_language_tokens_features.h5", tmp_path / "again")
+    assert all(np.array_equal(again.row(number)["features"], store.row(number)["features"]) for number in range(2))
+    with pytest.raises(HeedError, match=r"'qid3' has 3 tokens.*language_tokens"):
+        export("mad-h5", store, tmp_path / "CLIP_L14_language_features_MAD_test.h5")
+    with pytest.raises(HeedError, match=r"frames\.h5 would be taken for frames"):
+        export("mad-h5", store, tmp_path / "frames.h5")
+    with pytest.raises(HeedError, match="would be taken for texts"):
+        export("mad-h5", clip_store(tmp_path / "clips", 0.2), tmp_path / "language.h5")
+    export("mad-h5", token_store(tmp_path / "ones", (1,)), tmp_path / "CLIP_B32_language_features_MAD_test.h5")
+    with h5py.File(tmp_path / "CLIP_B32_language_features_MAD_test.h5") as file:
+        assert file["qid1"].shape == (6,) and np.array_equal(file["qid1"], features(1, 1)[0])
+
+
+def test_int8_stores_are_written_as_floats(tmp_path):
+    fields = with_feature_dtype(clip_fields(6), "int8")
+    spans = np.array([[0, 2], [2, 4]], "f4")
+    row = {"key": "a", "duration": 4.0, "spans": spans, **stored_features(features(2, 1), fields)}
+    store = rows_store(tmp_path / "store", [row], fields, "clips")
+    for name, file in (("qvhighlights-npz", "f"), ("h5", "f.h5"), ("parquet", "f.parquet")):
+        export(name, store, tmp_path / file)
+        again, _ = imported(name, tmp_path / file, tmp_path / f"again {name}", "float32")
+        assert np.array_equal(again.row(0)["features"], store.row(0)["features"])
+        assert set(again.row(0)) == {"key", "duration", "spans", "features"}
