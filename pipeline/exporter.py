@@ -12,6 +12,7 @@ from features.errors import HeedError
 from pipeline.atomic import fsync_folder
 from pipeline.exchange import EXCHANGE, exchange_format
 from pipeline.fields import Row
+from pipeline.places import local
 from pipeline.store import Store
 
 
@@ -21,7 +22,7 @@ def export(format: str, store: Store, path: Path, progress: Callable[[int], None
     They are written aside, in a folder beside ``path``, and renamed once they are whole; ``path`` itself last. Raises
     `HeedError` where the format is only read, cannot hold the rows, or where something is there already.
     """
-    module = exchange_format(format)
+    module, path = exchange_format(format), local(path, "heed store export")
     if not hasattr(module, "write"):
         writable = [name for name in EXCHANGE if hasattr(exchange_format(name), "write")]
         raise HeedError(f"heed reads {format} and does not write it; it writes {', '.join(writable)}.")

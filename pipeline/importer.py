@@ -22,6 +22,7 @@ from pipeline.fields import (
     row_from_tokens,
     token_fields,
 )
+from pipeline.places import local
 from pipeline.sources import Item, Source, check_keys
 
 Entry = Regions | Clips | Tokens
@@ -89,7 +90,7 @@ def _layout(entry: Entry, dtype: FeatureDtype = "float16") -> tuple[str, Fields,
 
 def open_import(format: str, path: Path, dtype: FeatureDtype) -> tuple[Source, ImportFile]:
     """List the entries of a feature file and learn what they hold from the first readable one."""
-    module = exchange_format(format)
+    module, path = exchange_format(format), local(path, "heed import")
     if not path.exists():
         raise HeedError(f"There is no {path}.")
     try:

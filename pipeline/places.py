@@ -242,6 +242,14 @@ def place(where: str | Path | Remote) -> Place:
     return Remote(text if rest == "" else text.rstrip("/"))
 
 
+def local(path: str | Place, what: str) -> Path:
+    """A path on this machine; `HeedError` saying that ``what`` needs one where it is a URL."""
+    here = place(path)
+    if isinstance(here, Remote):
+        raise HeedError(f"{what} works with files on this machine, and {shown(str(here))} is not one; copy it.")
+    return here
+
+
 def size_of(file: Place) -> int | None:
     """Bytes of a file; None where there is none."""
     if isinstance(file, Remote):

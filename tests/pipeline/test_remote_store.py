@@ -205,6 +205,11 @@ def test_the_commands_take_urls_for_sources_and_stores(tmp_path, root, capsys):
     told = json.loads(capsys.readouterr().out)
     assert (told["store"], told["rows"], told["shards"]) == (out, 23, "4 of 4 committed")
     assert heed.main(["store", "peek", out, "a.b/0003.bin"]) == 0
+    assert heed.main(["import", "butd-tsv", f"{root}/f.tsv", str(tmp_path / "x")]) == 2
+    assert f"heed import works with files on this machine, and {root}/f.tsv is not one" in capsys.readouterr().err
+    assert heed.main(["store", "export", "butd-tsv", f"{root}/store", f"{root}/f.tsv"]) == 2
+    assert "heed store export works with files on this machine" in capsys.readouterr().err
+    assert heed.main(["store", "export", "butd-tsv", f"{root}/store", str(tmp_path / "f.tsv")]) == 0
     assert heed.main(["store", "info", f"{root}/nothing"]) == 2
     assert f"{root}/nothing is not a store" in capsys.readouterr().err
 
