@@ -13,8 +13,9 @@ from features.finite import all_finite
 from features.regions import Regions
 from pipeline.clips import Clips, Tokens
 from pipeline.scaled import scaled, unscaled
+from pipeline.stored_frames import IMAGE_FIELDS, StoredFrames
 
-Dtype = Literal["float16", "float32", "int8", "uint8", "int32", "int64", "string", "bytes"]
+Dtype = Literal["float16", "float32", "float64", "int8", "uint8", "int32", "int64", "string", "bytes"]
 
 
 @dataclass(frozen=True)
@@ -132,6 +133,20 @@ def token_fields(dim: int, pooled: int, dtype: FeatureDtype = "float16") -> Fiel
     return {**fields, "pooled": Field("float32", (pooled,))} if pooled else fields
 
 
+def frame_fields(image: Literal["jpg", "png"]) -> Fields:
+    """Fields of a store of kind ``frames``, one row a video: see `pipeline.stored_frames.StoredFrames`."""
+    return {
+        "key": Field("string"),
+        "duration": Field("float64"),
+        "start": Field("float64"),
+        "width": Field("int32"),
+        "height": Field("int32"),
+        "note": Field("string"),
+        "times": Field("float64", (None,)),
+        image: Field("bytes", (None,)),
+    }
+
+
 def row_from_regions(key: str, regions: Regions, fields: Fields) -> Row:
     """A store row of one image's regions, features in the store's number type.
 
@@ -206,8 +221,14 @@ def tokens_from_row(row: Row) -> Tokens:
     return Tokens(row["features"], row.get("pooled"))
 
 
-_NOUNS: dict[str, Callable[[Row], Regions | Clips | Tokens]] = {
-    "regions": regions_from_row, "clips": clips_from_row, "tokens": tokens_from_row,
+def frames_from_row(row: Row) -> StoredFrames:
+    """A row of a store of kind ``frames``; its pictures are read when they are asked for."""
+    files = next(row[name] for name in IMAGE_FIELDS if name in row)
+    return StoredFrames(row["times"], files, float(row["duration"]), float(row["start"]), row["note"])
+
+
+_NOUNS: dict[str, Callable[[Row], Regions | Clips | Tokens | StoredFrames]] = {
+    "regions": regions_from_row, "clips": clips_from_row, "tokens": tokens_from_row, "frames": frames_from_row,
 }
 
 

@@ -46,7 +46,7 @@ class Summary:
     stored: int
     failures: Sequence[dict[str, str]]
     skipped: int
-    """Files of the source that are no images by name."""
+    """Files of the source that are no inputs by name."""
     shards: int
     extracted: int
     """Inputs in the shards that this run made or retried; the others were committed before."""
@@ -77,7 +77,7 @@ class Summary:
             lines.append(f"{len(self.vanished)} {self.unit} are not in the source any more (for example "
                          f"{self.vanished[0]!r}); what is stored of them stays.")
         if self.skipped:
-            lines.append(f"{self.skipped} files of the source were passed over: their names are no images'.")
+            lines.append(f"{self.skipped} files of the source were passed over: their names are no {self.unit}'.")
         if self.failures:
             lines.append(f"{len(self.failures)} {self.unit} failed; try them again with --retry-failed:")
             lines += [f"  {failure['key']}: {failure['reason']}" for failure in self.failures[:most]]

@@ -13,7 +13,7 @@ import json
 import os
 import posixpath
 import tarfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -26,6 +26,9 @@ from pipeline.places import Place, Remote, place, size_of
 from pipeline.retries import shown
 
 IMAGE_SUFFIXES = frozenset([".bmp", ".gif", ".jfif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"])
+VIDEO_SUFFIXES = frozenset([
+    ".3gp", ".asf", ".avi", ".flv", ".gif", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".mxf",
+    ".ogv", ".ts", ".vob", ".webm", ".wmv"])
 MAX_BYTES = 1 << 30
 """Larger inputs fail, unread: the largest real photographs are some hundred megabytes, and workers share memory."""
 SECONDS = 30.0
@@ -45,6 +48,8 @@ class Item:
     """Where the bytes begin in the file: more than 0 for a member of a tar. Formats of rows put the row's number."""
     boxes: np.ndarray | None = None
     """(n, 4) float32 xyxy pixel boxes to pool features for, where the list gives them."""
+    times: tuple[float, ...] | None = None
+    """Seconds at which to look at a video, where the list gives them."""
     error: str = ""
     """Why it cannot be read, where listing it has shown that already; `read_bytes` raises it."""
 
@@ -56,7 +61,7 @@ class Source:
     uri: str
     items: Sequence[Item]
     skipped: int
-    """Files passed over because their names are no images'."""
+    """Files passed over because of what their names end in."""
 
     def digest(self) -> str:
         """SHA-256 over keys and given boxes, in order: what the plan follows from.
@@ -70,37 +75,39 @@ class Source:
 
 
 def input_line(item: Item) -> bytes:
-    """What a store's list of inputs says of one: a line of JSON with its key and its given boxes in hexadecimal."""
+    """What a store's list of inputs says of one: JSON with its key, its given boxes in hexadecimal, and given times."""
     boxes = "" if item.boxes is None else item.boxes.astype("<f4").tobytes().hex()
-    return json.dumps([item.key, boxes]).encode() + b"\n"
+    times = [] if item.times is None else [list(item.times)]
+    return json.dumps([item.key, boxes, *times]).encode() + b"\n"
 
 
-def open_source(uri: str) -> Source:
+def open_source(uri: str, suffixes: Collection[str] = IMAGE_SUFFIXES, unit: str = "images") -> Source:
     """List a source: a folder; a .jsonl, .csv or .parquet list; a .tar; or a path with * naming several tars.
 
-    Each may be a path or a URL (s3://bucket/images, https://host/list.csv, …). A list has the columns ``key`` and
-    ``path`` (or ``uri``); relative paths start at the list's folder, and URLs may stand among them. An optional column
-    ``boxes`` holds [[x1, y1, x2, y2], …] in pixels (JSON text in a CSV).
+    Each may be a path or a URL (s3://bucket/images, https://host/list.csv, …). Of folders and tars the files count
+    whose names end in one of ``suffixes``; ``unit`` is what those are. A list has the columns ``key`` and ``path`` (or
+    ``uri``); relative paths start at the list's folder, and URLs may stand among them. An optional column ``boxes``
+    holds [[x1, y1, x2, y2], …] in pixels, another, ``times``, [t1, t2, …] in seconds (JSON text in a CSV).
     """
     path = place(uri)
     suffix = Path(path.name).suffix
     if isinstance(path, Path) and path.is_dir():
-        items, skipped = _folder(path)
+        items, skipped = _folder(path, suffixes)
     elif "*" in path.name:
-        items, skipped = _tars(path.glob() if isinstance(path, Remote) else sorted(path.parent.glob(path.name)))
+        tars = path.glob() if isinstance(path, Remote) else sorted(path.parent.glob(path.name))
+        items, skipped = _tars(tars, suffixes)
     elif suffix == ".tar":
-        items, skipped = _tars([path])
+        items, skipped = _tars([path], suffixes)
     elif suffix in _LISTS:
         items, skipped = _listed(path, suffix), 0
     elif isinstance(path, Remote):
-        items, skipped = _remote_folder(path)
+        items, skipped = _remote_folder(path, suffixes)
     elif path.exists():
         raise HeedError(f"{uri} is neither a folder nor a list (.jsonl, .csv, .parquet) nor a .tar.")
     else:
         raise HeedError(f"There is no {uri}.")
     if not items:
-        raise HeedError(f"{uri} holds no images ({skipped} other files); "
-                        f"heed reads {', '.join(sorted(IMAGE_SUFFIXES))}.")
+        raise HeedError(f"{uri} holds no {unit} ({skipped} other files); heed reads {', '.join(sorted(suffixes))}.")
     check_keys(items)
     return Source(uri, items, skipped)
 
@@ -149,23 +156,23 @@ def _open(path: Place) -> BinaryIO:
         raise HeedError(f"There is no file {shown(str(path))}.") from None
 
 
-def _folder(root: Path) -> tuple[list[Item], int]:
+def _folder(root: Path, suffixes: Collection[str]) -> tuple[list[Item], int]:
     items, skipped = [], 0
     for folder, folders, names in os.walk(root):
         folders.sort()
         for name in names:
             path = Path(folder, name)
-            if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file():
+            if path.suffix.lower() in suffixes and path.is_file():
                 items.append(Item(path.relative_to(root).as_posix(), str(path), path.stat().st_size))
             else:
                 skipped += 1
     return sorted(items, key=lambda item: item.key), skipped
 
 
-def _remote_folder(root: Remote) -> tuple[list[Item], int]:
+def _remote_folder(root: Remote, suffixes: Collection[str]) -> tuple[list[Item], int]:
     items, skipped = [], 0
     for name, size in root.find().items():
-        if Path(name).suffix.lower() in IMAGE_SUFFIXES:
+        if Path(name).suffix.lower() in suffixes:
             key = unquote(name) if root.scheme in ("http", "https") else name
             items.append(Item(key, str(root / name), -1 if size is None else size))
         else:
@@ -176,12 +183,12 @@ def _remote_folder(root: Remote) -> tuple[list[Item], int]:
     return sorted(items, key=lambda item: item.key), skipped
 
 
-def _tars(paths: Sequence[Place]) -> tuple[list[Item], int]:
+def _tars(paths: Sequence[Place], suffixes: Collection[str]) -> tuple[list[Item], int]:
     items: list[Item] = []
     skipped = 0
     for path in paths:
         try:
-            for item in _members(path):
+            for item in _members(path, suffixes):
                 items += [item] if item else []
                 skipped += item is None
         except (tarfile.TarError, OSError, ValueError, OverflowError, MemoryError, RecursionError) as error:
@@ -190,8 +197,8 @@ def _tars(paths: Sequence[Place]) -> tuple[list[Item], int]:
     return items, skipped
 
 
-def _members(path: Place) -> Iterator[Item | None]:
-    """The members of a tar but its folders; None for one that is no image by name.
+def _members(path: Place, suffixes: Collection[str]) -> Iterator[Item | None]:
+    """The members of a tar but its folders; None for one that is no input by name.
 
     Nothing is ever unpacked, so a member cannot write anywhere; still its name becomes a key, and others may use that
     as a path. `HeedError` where the tar is damaged so that what follows cannot be listed.
@@ -200,7 +207,7 @@ def _members(path: Place) -> Iterator[Item | None]:
         end = size_of(path) or 0
         while member := tar.next():
             past = member.isreg() and not member.issparse() and not 0 <= member.size <= end - member.offset_data
-            if past or (not member.isdir() and Path(member.name).suffix.lower() in IMAGE_SUFFIXES):
+            if past or (not member.isdir() and Path(member.name).suffix.lower() in suffixes):
                 yield Item(member.name, str(path), member.size, member.offset_data, error=_refusal(member, past))
             elif not member.isdir():
                 yield None
@@ -256,7 +263,19 @@ def _listed_item(row: dict[str, Any], path: Place, number: int) -> Item:
         except ValueError as error:
             raise HeedError(f"Row {number} of {path}: boxes are not a list of [x1, y1, x2, y2].") from error
     size = Path(uri).stat().st_size if "://" not in uri and Path(uri).is_file() else -1
-    return Item(str(row["key"]), uri, size, boxes=boxes)
+    return Item(str(row["key"]), uri, size, boxes=boxes, times=_times(row.get("times"), path, number))
+
+
+def _times(given: Any, path: Place, number: int) -> tuple[float, ...] | None:
+    if given is None or given == "":
+        return None
+    try:
+        times = tuple(float(time) for time in (json.loads(given) if isinstance(given, str) else given))
+    except (ValueError, TypeError) as error:
+        raise HeedError(f"Row {number} of {path}: times are not a list of seconds.") from error
+    if not np.isfinite(times).all():
+        raise HeedError(f"Row {number} of {path}: times are not finite numbers of seconds.")
+    return times
 
 
 def _beside(listed: Place, path: str) -> str:

@@ -209,13 +209,14 @@ def row_lengths(store: Store, name: str) -> np.ndarray:
 
 def _read_field(store: Store, name: str, rows: np.ndarray, spans: Sequence[tuple[int, int]] | None) -> Padded:
     field = store.identity.fields[name]
-    if field.ragged:
-        return Padded(*store.gather(name, rows, spans))
     one = np.ones(len(rows), np.int64)
     if field.dtype in ("string", "bytes"):
         values = np.empty(len(rows), object)
-        values[:] = [store.row(row)[name] for row in rows.tolist()]
+        for slot, row in enumerate(rows.tolist()):
+            values[slot] = store.row(row)[name]
         return Padded(values, one, ragged=False)
+    if field.ragged:
+        return Padded(*store.gather(name, rows, spans))
     values = np.empty((len(rows), *field.inner), field.dtype)
     for slot, row in enumerate(rows.tolist()):
         position, inner = store.locate(row)

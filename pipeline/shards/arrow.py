@@ -1,7 +1,8 @@
 """Arrow shards: one record batch in Arrow's IPC file format, uncompressed, read through a memory map.
 
 A ragged field (None, d) is ``list<fixed_size_list<T, d>>``: one offset a row, values in one block, so that reading a
-row is a slice of the mapped file and costs no decoding. Any Arrow reader opens the file.
+row is a slice of the mapped file and costs no decoding. Any Arrow reader opens the file. Ragged bytes (None,) are
+``list<large_binary>``, as the pictures of one film may come to gigabytes; a row gives them as `pipeline.blobs.Blobs`.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import pyarrow as pa
 
 from features.errors import HeedError
 from pipeline.arrow_numbers import numbers
+from pipeline.blobs import Blobs
 from pipeline.fields import Field, Fields, Row
 from pipeline.shards import Column
 
@@ -24,7 +26,7 @@ SUFFIX = ".arrow"
 
 def arrow_type(field: Field) -> pa.DataType:
     """The Arrow type of one field."""
-    element = {"string": pa.string(), "bytes": pa.binary()}.get(field.dtype)
+    element = {"string": pa.string(), "bytes": pa.large_binary() if field.ragged else pa.binary()}.get(field.dtype)
     if element is None:
         element = pa.from_numpy_dtype(np.dtype(field.dtype))
     for size in reversed(field.inner):
@@ -47,6 +49,8 @@ def record_batch(rows: Sequence[Row], fields: Fields, schema: pa.Schema) -> pa.R
 
 
 def _array(values: list, name: str, field: Field) -> pa.Array:
+    if field.dtype == "bytes" and field.ragged:
+        return _blobs(values)
     if field.dtype in ("string", "bytes"):
         return pa.array(values, arrow_type(field))
     dtype = np.dtype(field.dtype)
@@ -66,6 +70,19 @@ def _array(values: list, name: str, field: Field) -> pa.Array:
     offsets = np.zeros(len(arrays) + 1, np.int32)
     np.cumsum([len(array) for array in arrays], out=offsets[1:])
     return pa.ListArray.from_arrays(pa.array(offsets), inner)
+
+
+def _blobs(values: Sequence[Sequence[bytes]]) -> pa.Array:
+    """Lists of byte strings, each read once and held once."""
+    data, ends, counts = bytearray(), [0], [0]
+    for blobs in values:
+        for blob in blobs:
+            data += blob
+            ends.append(len(data))
+        counts.append(len(ends) - 1)
+    buffers = [None, pa.py_buffer(np.array(ends, np.int64)), pa.py_buffer(data)]
+    inner = pa.LargeBinaryArray.from_buffers(pa.large_binary(), len(ends) - 1, buffers)
+    return pa.ListArray.from_arrays(pa.array(np.array(counts, np.int32)), inner)
 
 
 def open_shard(path: Path, fields: Fields) -> ArrowShard:
@@ -105,6 +122,9 @@ class ArrowShard:
         """One row; its arrays are read-only views of the mapped file."""
         row: Row = {}
         for name, field in self._fields.items():
+            if field.dtype == "bytes" and field.ragged:
+                row[name] = self._blobs(name, index)
+                continue
             if field.dtype in ("string", "bytes"):
                 row[name] = self._batch.column(name)[index].as_py()
                 continue
@@ -115,8 +135,14 @@ class ArrowShard:
                 row[name] = column.values[index] if field.shape else column.values[index].item()
         return row
 
+    def _blobs(self, name: str, index: int) -> Blobs:
+        values = self._batch.column(name)[index].values
+        return Blobs(len(values), lambda number: values[number].as_py())
+
     def column(self, name: str) -> Column:
         """A numeric field of all rows, without a copy."""
+        if self._fields[name].dtype in ("string", "bytes"):
+            raise HeedError(f"field {name!r} holds {self._fields[name].dtype}, no numbers; read it row by row.")
         if name not in self._columns:
             field, array = self._fields[name], self._batch.column(name)
             offsets = None

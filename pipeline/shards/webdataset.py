@@ -1,8 +1,9 @@
 """WebDataset shards: a tar with one member a field and row, readable by an unmodified ``webdataset.WebDataset``.
 
 Members are named ``000000007.features.npy``; the number is the row, as WebDataset cuts names at the first dot while
-keys here are whole paths. A row's key, scalars and strings are in ``000000007.json``. Headers are fixed (no times, no
-owners), so the same rows give the same bytes. Made for exchange: training reads Arrow, which needs no parsing.
+keys here are whole paths. A row's key, scalars and strings are in ``000000007.json``. Ragged bytes in a field ``jpg``
+are members ``000000007.000012.jpg``, and their number is in the JSON. Headers are fixed (no times, no owners), so the
+same rows give the same bytes. Made for exchange: training reads Arrow, which needs no parsing.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ import numpy as np
 import pyarrow as pa
 
 from features.errors import HeedError
-from pipeline.fields import Fields, Row
+from pipeline.blobs import Blobs
+from pipeline.fields import Field, Fields, Row
 from pipeline.shards import Column
 
 SUFFIX = ".tar"
@@ -30,18 +32,30 @@ def write(file: BinaryIO, rows: Sequence[Row], fields: Fields) -> None:
     with tarfile.open(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT) as tar:
         for number, row in enumerate(rows):
             scalars = {name: row[name] for name in fields if name not in arrays and fields[name].dtype != "bytes"}
+            scalars |= {name: len(row[name]) for name, field in fields.items() if _holds_files(field)}
             _add(tar, f"{number:09d}.json", json.dumps(scalars, ensure_ascii=False).encode())
             for name in arrays:
                 buffer = io.BytesIO()
                 np.save(buffer, np.asarray(row[name], fields[name].dtype), allow_pickle=False)
                 _add(tar, f"{number:09d}.{name}.npy", buffer.getvalue())
-            for name in fields:
-                if fields[name].dtype == "bytes":
+            for name, field in fields.items():
+                if _holds_files(field):
+                    for place, data in enumerate(row[name]):
+                        _add(tar, _file_name(number, place, name), data)
+                elif field.dtype == "bytes":
                     _add(tar, f"{number:09d}.{name}", row[name])
 
 
 def _array_names(fields: Fields) -> list[str]:
-    return [name for name, field in fields.items() if field.shape]
+    return [name for name, field in fields.items() if field.shape and field.dtype != "bytes"]
+
+
+def _holds_files(field: Field) -> bool:
+    return field.ragged and field.dtype == "bytes"
+
+
+def _file_name(row: int, place: int, name: str) -> str:
+    return f"{row:09d}.{place:06d}.{name}"
 
 
 def _add(tar: tarfile.TarFile, name: str, data: bytes) -> None:
@@ -61,7 +75,7 @@ def open_shard(path: Path, fields: Fields) -> TarShard:
         raise HeedError(f"Shard {path} cannot be read as a tar: {error}") from error
     rows = sum(name.endswith(".json") for name in members)
     suffixes = ["json", *(f"{name}.npy" for name in _array_names(fields)),
-                *(name for name, field in fields.items() if field.dtype == "bytes")]
+                *(name for name, field in fields.items() if field.dtype == "bytes" and not field.ragged)]
     for number in range(rows):
         for suffix in suffixes:
             if f"{number:09d}.{suffix}" not in members:
@@ -100,14 +114,25 @@ class TarShard:
         scalars = self._scalars(index)
         row: Row = {}
         for name, field in self._fields.items():
-            if field.shape:
+            if _holds_files(field):
+                row[name] = self._blobs(index, name, scalars[name])
+            elif field.shape:
                 row[name] = self._array(index, name)
             else:
                 row[name] = self._read(f"{index:09d}.{name}") if field.dtype == "bytes" else scalars[name]
         return row
 
+    def _blobs(self, index: int, name: str, count: int) -> Blobs:
+        members = [_file_name(index, place, name) for place in range(count)]
+        for member in members:
+            if member not in self._members:
+                raise HeedError(f"Shard {self._path} lacks the member {member}.")
+        return Blobs(count, lambda place: self._read(members[place]))
+
     def column(self, name: str) -> Column:
         """A numeric field of all rows."""
+        if self._fields[name].dtype in ("string", "bytes"):
+            raise HeedError(f"field {name!r} holds {self._fields[name].dtype}, no numbers; read it row by row.")
         if name not in self._columns:
             field = self._fields[name]
             if not field.shape:
