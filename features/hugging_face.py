@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 import urllib.request
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from features.errors import HeedError
+from features.weights import read_weights
 
 _TIMEOUT = 5.0  # seconds without an answer before the Hub is taken to be out of reach
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
@@ -61,6 +63,24 @@ def load_pretrained(kind: Any, folder: Path, what: str, config: Any = None, **se
         raise HeedError(f"The weights in {folder} do not fit {what}: {len(missing)} parameters are missing or of "
                         f"another shape, first {missing[0]!r}.")
     return model.eval()
+
+
+def weight_names(folder: Path) -> set[str]:
+    """The names of the parameters in a folder; `HeedError` where there are none or a file is damaged."""
+    from safetensors import SafetensorError, safe_open
+
+    path = next((folder / name for name in WEIGHTS if (folder / name).is_file()), None)
+    try:
+        if path is None:
+            return set()
+        if path.suffix == ".json":
+            return set(json.loads(path.read_text(encoding="utf-8"))["weight_map"])
+        if path.suffix == ".safetensors":
+            with safe_open(str(path), framework="pt") as file:
+                return set(file.keys())
+        return set(read_weights(path).tensors)
+    except (SafetensorError, OSError, ValueError, KeyError) as error:
+        raise HeedError(f"The weights {path} are damaged: {error}.") from error
 
 
 def random_model(kind: Any, config: Any, **settings: Any) -> Any:
