@@ -37,6 +37,7 @@ class StoreInfo:
             "store": str(self.store), "kind": identity.kind, "format": identity.format, "rows": len(store),
             "failed": len(failed), "inputs": identity.source["inputs"], "source": identity.source["uri"],
             "shards": f"{len(store.records)} of {identity.shards} committed",
+            **({"parts": [part.inputs for part in identity.parts]} if identity.appended else {}),
             "bytes": sum(record.bytes for record in store.records),
             "fields": {name: f"{f.dtype} {['n' if n is None else n for n in f.shape]}"
                        for name, f in identity.fields.items()},

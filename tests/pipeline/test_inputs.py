@@ -48,7 +48,7 @@ def sound(path):
 
 
 @pytest.mark.parametrize("format", ["arrow", "webdataset"])
-def test_new_inputs_go_into_new_shards_and_the_old_ones_keep_their_bytes(tmp_path, format):
+def test_new_inputs_go_into_new_shards_and_the_old_ones_keep_their_bytes(tmp_path, capsys, format):
     run(tmp_path, FIRST, format=format, bad=["d"])
     before = shard_bytes(tmp_path / "store")
     summary = run(tmp_path, GROWN, format=format, bad=["d", "g"], append=True)
@@ -65,6 +65,8 @@ def test_new_inputs_go_into_new_shards_and_the_old_ones_keep_their_bytes(tmp_pat
         read = store.regions(row)
         assert np.array_equal(read.features, toy_regions(key.encode()).features.astype(np.float16))
     assert sound(store.path) and store.identity.to_json()["heed_store"] == 2
+    assert heed.main(["store", "info", str(store.path), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["parts"] == [5, 5]
 
 
 def test_nothing_new_changes_nothing(tmp_path):

@@ -14,7 +14,7 @@ from tests.pipeline.toy import toy_regions
 
 
 class Detector:
-    dim, attributes = 8, 2
+    dim, attributes, distribution = 8, 2, 0
 
     def __init__(self, change):
         self.change = change

@@ -21,9 +21,11 @@ from pipeline.fields import (
     with_feature_dtype,
 )
 from pipeline.identity import IDENTITY_FILE, SCHEMA_VERSION, Identity
+from pipeline.job import run_job
 from pipeline.scaled import scaled, unscaled
 from pipeline.verify import verify
 from tests.pipeline.rows_store import rows_store
+from tests.pipeline.toy import Toy, ToyReader, shard_bytes, toy_source
 
 FLOATS = st.floats(width=32, allow_nan=False, allow_infinity=False)
 TABLES = arrays(np.float32, st.tuples(st.integers(0, 5), st.integers(1, 6)), elements=FLOATS)
@@ -158,6 +160,16 @@ def test_peek_shows_the_numbers_as_they_are_read_and_as_they_are_stored(tmp_path
     at = next(number for number, line in enumerate(lines) if line.startswith("  features"))
     assert "float32 (4, 6)" in lines[at] and "stored as int8 (4, 6)" in lines[at + 1]
     assert "times float32 (4,)" in lines[at + 2] and str(store.row(2, raw=True)["features"][0, 1]) in lines[at + 1]
+
+
+@pytest.mark.parametrize("format", ["arrow", "webdataset"])
+def test_failed_inputs_tried_again_leave_the_scaled_rows_as_they_are(tmp_path, monkeypatch, format):
+    monkeypatch.setattr(ToyReader, "fields", region_fields(8, 2, "int8"))
+    options = {"format": format, "shard_rows": 5, "inline": True}
+    run_job(Toy(), toy_source(tmp_path / "in", 8), tmp_path / "whole", **options)
+    run_job(Toy(), toy_source(tmp_path / "in", 8, bad=[3, 6]), tmp_path / "store", **options)
+    run_job(Toy(), toy_source(tmp_path / "in", 8), tmp_path / "store", retry_failed=True, **options)
+    assert shard_bytes(tmp_path / "store") == shard_bytes(tmp_path / "whole")
 
 
 def test_scales_that_are_no_numbers_are_found_by_verify(tmp_path):
