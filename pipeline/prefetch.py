@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections import deque
 from collections.abc import Iterable
 
@@ -12,6 +13,8 @@ from pipeline.cache import ShardCache, Wanted
 
 AT_ONCE = 4
 """Shards fetched at once."""
+FRESH = 5.0
+"""Seconds for which a shard that was fetched, or found here, is not looked for again."""
 
 
 class Prefetcher:
@@ -25,18 +28,20 @@ class Prefetcher:
         self._process = os.getpid()
         self._lock = threading.Lock()
         self._waiting: deque[Wanted] = deque()
+        self._seen: dict[str, float] = {}
         self._threads = 0
 
     def ask(self, wanted: Iterable[Wanted]) -> None:
         """Fetch these, in order, as many as fill half of the cache; what was asked for before is forgotten."""
         if self._process != os.getpid():  # threads and locks do not live on in a forked process
             self._begin()
-        chosen, room = deque[Wanted](), self._cache.limit // 2
+        chosen, room, now = deque[Wanted](), self._cache.limit // 2, time.monotonic()
         for each in wanted:
             room -= each.size
             if room < 0:
                 break
-            chosen.append(each)
+            if now - self._seen.get(each.sha256, -FRESH) >= FRESH:
+                chosen.append(each)
         with self._lock:
             self._waiting = chosen
             starting = max(0, min(AT_ONCE, len(chosen)) - self._threads)
@@ -53,6 +58,6 @@ class Prefetcher:
                 each = self._waiting.popleft()
             try:
                 with self._cache.file(each):
-                    pass
+                    self._seen[each.sha256] = time.monotonic()
             except HeedError:  # whoever reads the shard will be told
                 continue

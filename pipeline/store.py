@@ -22,7 +22,7 @@ from pipeline.fields import Fields, Row, read_fields, read_row, regions_from_row
 from pipeline.identity import Identity, ShardRecord, shard_path
 from pipeline.index import Index
 from pipeline.places import Place, Remote, place
-from pipeline.prefetch import Prefetcher
+from pipeline.prefetch import AT_ONCE, Prefetcher
 from pipeline.scaled import unscaled
 from pipeline.shards import Shard, open_shard, shard_format
 
@@ -55,6 +55,7 @@ class Store:
         """Where shards of a remote store are kept; None for a local one."""
         self._starts = np.cumsum([0, *(record.rows for record in records)])
         self._shards: dict[int, Shard] = {}
+        self._known: dict[int, Wanted] = {}
         self._index: Index | None = None
         self._prefetcher = Prefetcher(self.cache) if self.cache else None
 
@@ -141,9 +142,11 @@ class Store:
             self._shards.pop(position, None)
 
     def _wanted(self, position: int) -> Wanted:
-        path, record = self.shard_path(position), self.records[position]
-        assert isinstance(path, Remote)
-        return Wanted(path, record.bytes, record.sha256)
+        if position not in self._known:
+            path, record = self.shard_path(position), self.records[position]
+            assert isinstance(path, Remote)
+            self._known[position] = Wanted(path, record.bytes, record.sha256)
+        return self._known[position]
 
     def shard_path(self, position: int) -> Place:
         """File of the shard at ``position`` among the committed ones."""
@@ -188,6 +191,8 @@ class Store:
     def keys(self) -> Iterator[str]:
         """All keys in the order of the rows."""
         for position in range(len(self.records)):
+            if self._prefetcher:
+                self._prefetcher.ask(map(self._wanted, range(len(self.records))[position:position + 2 * AT_ONCE]))
             yield from self.shard(position).keys()
 
     def find(self, key: str) -> int | None:

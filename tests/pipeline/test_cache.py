@@ -321,6 +321,24 @@ def test_prefetching_goes_in_order_to_half_of_the_cache_and_forgets_former_wishe
     assert held(cache) == {shards[number].sha256 for number in (0, 3, 4, 5)}
 
 
+def test_a_shard_that_has_just_been_seen_is_not_looked_for_again(tmp_path, shards, monkeypatch):
+    looked = []
+
+    class Watched(ShardCache):
+        def file(self, wanted, check=False):
+            looked.append(wanted)
+            return super().file(wanted, check)
+
+    prefetcher = Prefetcher(Watched(tmp_path, 8 * SIZE))
+    for _ in range(3):
+        prefetcher.ask(shards[:2])
+        wait_until(lambda: prefetcher._threads == 0)
+    assert looked == shards[:2]
+    monkeypatch.setattr("pipeline.prefetch.FRESH", 0.0)
+    prefetcher.ask(shards[:2])
+    wait_until(lambda: len(looked) == 4)
+
+
 def test_prefetching_passes_over_what_cannot_be_had_and_works_after_a_fork(tmp_path, shards):
     cache = ShardCache(tmp_path, 8 * SIZE)
     prefetcher = Prefetcher(cache)
