@@ -19,6 +19,8 @@ class Phrase:
     """(m, 4) float32 xyxy pixel boxes; m >= 1."""
     kind: str = ""
     """What the span is, as its dataset says it: a Flickr30k Entities type, or a scenes object's shape."""
+    chain: str = ""
+    """The same for all phrases of an image's captions that name the same: Flickr30k Entities' chain, or object ids."""
 
 
 @dataclass(frozen=True)
@@ -54,3 +56,91 @@ class Moment:
     clip_seconds: float = 2.0
     alternatives: np.ndarray = field(default_factory=lambda: np.zeros((0, 2), np.float32))
     """(a, 2) float32 seconds: each annotator's own window, where a dataset has several opinions on one moment."""
+
+
+@dataclass(frozen=True)
+class Description:
+    """A sentence of a film's running description, with the time it describes."""
+
+    id: str
+    """Unique among the descriptions of its dataset."""
+    key: str
+    """Key of the film in the store, or that without the file's ending."""
+    text: str
+    start: float
+    """Seconds."""
+    end: float
+    """Seconds, after the start."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """One question about one image."""
+
+    id: str
+    """Unique among the questions of its dataset."""
+    key: str
+    """Key of the image in the store."""
+    text: str
+    answers: tuple[str, ...]
+    """What each person asked has answered: ten in VQA, one where the answer is certain, none where it is kept back."""
+    kind: str = ""
+    """What it asks for, as its dataset says it."""
+    boxes: np.ndarray = field(default_factory=lambda: np.zeros((0, 4), np.float32))
+    """(m, 4) float32 xyxy pixel boxes of what one has to look at; empty where nobody says."""
+    phrases: tuple[Phrase, ...] = ()
+    """Its words that name something in the image."""
+    program: tuple[tuple[str, tuple[int, ...], str], ...] = ()
+    """(function, the steps whose results it takes, value) of each step to the answer; empty where there is none."""
+
+
+@dataclass(frozen=True)
+class OcrToken:
+    """A word that is written in an image."""
+
+    text: str
+    box: np.ndarray
+    """(4,) float32 xyxy pixels."""
+    confidence: float = 1.0
+
+
+@dataclass(frozen=True)
+class TextQuestion:
+    """One question about an image with words in it."""
+
+    id: str
+    """Unique among the questions of its dataset."""
+    key: str
+    """Key of the image in the store."""
+    text: str
+    answers: tuple[str, ...]
+    """What each person asked has answered: ten in TextVQA, none where it is kept back."""
+    tokens: tuple[OcrToken, ...]
+    """All the words read in the image, in the dataset's order."""
+    kind: str = ""
+    """What it asks for, as its dataset says it."""
+    boxes: np.ndarray = field(default_factory=lambda: np.zeros((0, 4), np.float32))
+    """(m, 4) float32 xyxy pixel boxes of what one has to look at; empty where nobody says."""
+
+
+@dataclass(frozen=True)
+class Relations:
+    """The annotated boxes of one image and the relations between them."""
+
+    key: str
+    """Key of the image in the store."""
+    boxes: np.ndarray
+    """(n, 4) float32 xyxy pixels."""
+    names: tuple[str, ...]
+    """What is in each box."""
+    triples: tuple[tuple[int, str, int], ...]
+    """(box, predicate, box): the first is, say, left of the second."""
+
+
+@dataclass(frozen=True)
+class Label:
+    """What one image shows, as a whole."""
+
+    key: str
+    """Key of the image in the store."""
+    label: str

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from tyro.conf import Positional
 
@@ -23,6 +24,8 @@ class Scenes:
     images: int = 1000
     # Side of a picture in pixels.
     size: int = 160
+    # What is in the pictures: 3 to 8 objects, or objects and signs to read, or a few (one or two) large objects.
+    flavour: Literal["objects", "signs", "few"] = "objects"
     # Everything follows from the seed and a picture's or video's number.
     seed: int = 0
     # Videos to render, with sound; split like the pictures.
@@ -44,7 +47,8 @@ class Scenes:
             from pipeline.scenes.dataset import write_scenes
 
             with JobProgress("rendering", self.images, "images") as progress:
-                write_scenes(self.out, self.images, self.seed, self.size, lambda done, _: progress.update(done))
+                write_scenes(self.out, self.images, self.seed, self.size, lambda done, _: progress.update(done),
+                             self.flavour)
             print(f"{self.out}: {self.images} scenes of {self.size} x {self.size} pixels.")
         if self.videos > 0:
             from pipeline.scenes.video import write_videos

@@ -1,7 +1,8 @@
-"""Scenes: rendered images whose every object, phrase and relation is known. All follows from (seed, index)."""
+"""Scenes: rendered images whose every object, phrase, relation and answer is known; all from (seed, index)."""
 
 from pipeline.scenes.dataset import annotate, split_of, write_scenes
 from pipeline.scenes.draw import render
+from pipeline.scenes.flavours import FLAVOURS
 from pipeline.scenes.language import SceneCaption, ScenePhrase, captions
 from pipeline.scenes.shapes import SHAPES
 from pipeline.scenes.world import (
@@ -18,6 +19,7 @@ from pipeline.scenes.world import (
 
 __all__ = [
     "COLOURS",
+    "FLAVOURS",
     "PREDICATES",
     "SETTINGS",
     "SHAPES",

@@ -3,6 +3,7 @@
     OUT/scenes.json                 {"version": 1, "seed": 0, "images": N, "size": 160, and the vocabularies}
     OUT/images/000000.png …         an image's key is its path below images/
     OUT/annotations/000000.jsonl …  one line an image, 500 a file, named after its first image
+    OUT/questions/000000.jsonl …    the same for the questions about it
 
 A part of the annotations is written after its images, aside and renamed: a part that is there is whole.
 """
@@ -18,10 +19,14 @@ from PIL import Image
 
 from features.errors import HeedError
 from pipeline.atomic import atomic_write, write_json
-from pipeline.scenes.draw import render
+from pipeline.scenes.draw import line_centres, render
+from pipeline.scenes.flavours import FLAVOURS
 from pipeline.scenes.language import captions
+from pipeline.scenes.lettering import line_box
+from pipeline.scenes.questions import questions
 from pipeline.scenes.shapes import SHAPES
-from pipeline.scenes.world import COLOURS, SETTINGS, SIZES, TEXTURES, Scene, relations, scene
+from pipeline.scenes.text_questions import text_questions
+from pipeline.scenes.world import COLOURS, SETTINGS, SIZES, TEXTURES, Scene, relations
 
 VERSION = 1
 """Of the layout and of the pictures: raised when either changes, for then a folder must not be continued."""
@@ -51,25 +56,70 @@ def annotate(of: Scene, size: int) -> dict[str, Any]:
         ],
         "relations": [{"subject": a, "predicate": name, "object": b} for a, name, b in relations(of)],
         "label": of.label,
+        **(_signs(of, size) if of.signs else {}),
     }
+
+
+def _signs(of: Scene, size: int) -> dict[str, Any]:
+    """The signs, and what a perfect reader would find: a token a line."""
+    def pixels(box: tuple[float, ...]) -> list[float]:
+        return [round(edge * size, 2) for edge in box]
+
+    return {
+        "signs": [{"id": s.id, "lines": list(s.lines), "colour": s.colour, "box": pixels(s.box)} for s in of.signs],
+        "ocr": [
+            {"text": line, "sign": s.id, "box": pixels(line_box(line, x, y, s.letters, size))}
+            for s in of.signs for line, (x, y) in zip(s.lines, line_centres(s), strict=True)
+        ],
+    }
+
+
+def annotate_questions(of: Scene) -> dict[str, Any]:
+    """The questions about a scene, as JSON; about its signs too where it has any."""
+    number = f"{of.index:06d}"
+    row: dict[str, Any] = {
+        "key": f"{number}.png", "index": of.index, "split": split_of(of.index),
+        "questions": [
+            {"id": f"{number}-{i}", "kind": q.kind, "text": q.text, "answer": q.answer, "objects": list(q.objects),
+             "phrases": [{"start": p.start, "end": p.end, "objects": list(p.objects)} for p in q.phrases],
+             "program": [[step.function, list(step.inputs), step.value] for step in q.program]}
+            for i, q in enumerate(questions(of))
+        ],
+    }
+    if of.signs:
+        row["text_questions"] = [
+            {"id": f"{number}-t{i}", "kind": q.kind, "text": q.text, "answer": q.answer, "copied": q.copied,
+             "signs": list(q.signs), "objects": list(q.objects),
+             "phrases": [{"start": p.start, "end": p.end, "objects": list(p.objects)} for p in q.phrases]}
+            for i, q in enumerate(text_questions(of))
+        ]
+    return row
 
 
 def write_scenes(
     out: str | Path, images: int, seed: int = 0, size: int = 160, progress: Callable[[int, int], None] | None = None,
+    flavour: str = "objects",
 ) -> None:
     """Write the first ``images`` scenes of a seed to ``out``, or what of them is not there yet.
 
-    ``progress`` is called with (images done, images in all) after each image and each part found. A folder that holds
-    other scenes raises `HeedError`; one with fewer scenes grows.
+    ``progress`` is called with (images done, images in all) after each image and each part found. ``flavour`` is one of
+    `FLAVOURS`. A folder that holds other scenes raises `HeedError`; one with fewer scenes grows.
     """
     out = Path(out)
-    _claim(out, images, seed, size)
-    (out / "images").mkdir(exist_ok=True)
-    (out / "annotations").mkdir(exist_ok=True)
+    if flavour not in FLAVOURS:
+        raise HeedError(f"There are no scenes of the flavour {flavour!r}; there are {', '.join(FLAVOURS)}.")
+    _claim(out, images, seed, size, flavour)
+    scene = FLAVOURS[flavour]
+    for folder in ("images", "annotations", "questions"):
+        (out / folder).mkdir(exist_ok=True)
     for first in range(0, images, PART):
         indices = range(first, min(first + PART, images))
         part = out / "annotations" / f"{first:06d}.jsonl"
-        if part.exists() and len(part.read_bytes().splitlines()) >= len(indices):
+        asked = out / "questions" / f"{first:06d}.jsonl"
+        if not _whole(asked, len(indices)):
+            rows = [annotate_questions(scene(seed, index)) for index in indices]
+            _write_lines(asked, [json.dumps(row, separators=(",", ":")) for row in rows])
+        if _whole(part, len(indices)):
             if progress:
                 progress(indices.stop, images)
             continue
@@ -77,24 +127,35 @@ def write_scenes(
         for index in indices:
             of = scene(seed, index)
             Image.fromarray(render(of, size)).save(out / "images" / f"{index:06d}.png", compress_level=2)
-            lines.append(json.dumps(annotate(of, size)) + "\n")
+            lines.append(json.dumps(annotate(of, size)))
             if progress:
                 progress(index + 1, images)
-        with atomic_write(part) as file:
-            file.write("".join(lines).encode())
+        _write_lines(part, lines)
 
 
-def _claim(out: Path, images: int, seed: int, size: int) -> None:
+def _whole(part: Path, lines: int) -> bool:
+    return part.exists() and len(part.read_bytes().splitlines()) >= lines
+
+
+def _write_lines(part: Path, lines: list[str]) -> None:
+    with atomic_write(part) as file:
+        file.write("".join(line + "\n" for line in lines).encode())
+
+
+def _claim(out: Path, images: int, seed: int, size: int, flavour: str) -> None:
     """Make the folder this dataset's, or raise `HeedError` if it is another's."""
     if images < 1:
         raise HeedError(f"{images} scenes cannot be rendered; ask for at least one.")
-    identity = {"version": VERSION, "seed": seed, "images": images, "size": size}
+    identity: dict[str, Any] = {"version": VERSION, "seed": seed, "images": images, "size": size}
+    if flavour != "objects":
+        identity["flavour"] = flavour
     header = out / "scenes.json"
     if header.exists():
         held = json.loads(header.read_text())
-        for name in ("version", "seed", "size"):
-            if held.get(name) != identity[name]:
-                raise HeedError(f"{out} holds scenes of {name} {held.get(name)}, not {identity[name]}: "
+        held.setdefault("flavour", "objects")
+        for name, value in (("version", VERSION), ("seed", seed), ("size", size), ("flavour", flavour)):
+            if held.get(name) != value:
+                raise HeedError(f"{out} holds scenes of {name} {held.get(name)}, not {value}: "
                                 f"choose another folder or ask for {name} {held.get(name)}.")
         if held["images"] > images:
             raise HeedError(f"{out} holds {held['images']} scenes already: ask for as many or choose another folder.")

@@ -7,15 +7,17 @@ edge, d moved away from the lamp gives the shadow, and the slope of a profile ov
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 
 from features.errors import HeedError
 from pipeline.scenes.backgrounds import BACKGROUNDS
 from pipeline.scenes.fields import Field, colour, grid, smooth, unit
+from pipeline.scenes.lettering import write_line
 from pipeline.scenes.rng import Random
 from pipeline.scenes.shapes import DISTANCE, turn
-from pipeline.scenes.world import Scene, SceneObject
+from pipeline.scenes.world import Scene, SceneObject, Sign
 
 Paint = tuple[Field, Field]
 """An object's paint and the paint of the pattern on it, (3, 1, 1) float32 each."""
@@ -32,6 +34,11 @@ PAINT: dict[str, Paint] = {
 }
 """Colour -> its paints."""
 
+_INK = {"black": colour("#22242b"), "white": colour("#fdfcf7")}
+_PALE = ("orange", "yellow", "pink")
+LINE_PITCH = 1.45
+"""From one line of a sign to the next, as a fraction of the letters' height."""
+
 # Fractions of the image's side: how far a shadow falls to the right and down, and how far its edge is smeared.
 _FALL, _BLUR = (0.016, 0.026), 0.022
 _DARK = 0.42
@@ -46,6 +53,8 @@ def render(scene: Scene, size: int) -> np.ndarray:
     canvas = BACKGROUNDS[scene.label](Random(scene.seed, scene.index, 2), size)
     for item in scene.objects:
         draw_object(canvas, item)
+    for sign in scene.signs:
+        draw_sign(canvas, sign)
     return to_pixels(canvas)
 
 
@@ -85,9 +94,62 @@ def draw_object(canvas: Field, item: SceneObject, paint: Paint | None = None) ->
     ``paint`` is there for an object on its way from one colour to another; without it the object's own is taken.
     """
     size = canvas.shape[1]
+    base, accent = paint or PAINT[item.colour]
+    base = base * (1 + 0.05 * item.tone)
+
+    def fill(own_x: Field, own_y: Field) -> Field:
+        if item.texture == "plain":
+            return base
+        radius = item.radius * size
+        pattern = _PATTERNS[item.texture](own_x * radius, own_y * radius, _period(item) * size)
+        return (accent - base) * pattern + base
+
+    stamp(canvas, item.box, item.radius, lambda x, y: _distance(item, x, y, size), fill)
+
+
+def draw_sign(canvas: Field, sign: Sign) -> None:
+    """Paint a sign over the canvas (3, size, size), in place: a framed board with lines of letters."""
+    size = canvas.shape[1]
+    ink = _INK["black" if sign.colour in _PALE else "white"]
+    board = PAINT[sign.colour][0]
+    round_off, frame = 0.25 * sign.letters, 0.2 * sign.letters * size
+
+    def distance(x: Field, y: Field) -> tuple[Field, Field, Field]:
+        across = np.abs(x - sign.x) - (sign.width / 2 - round_off)
+        down = np.abs(y - sign.y) - (sign.height / 2 - round_off)
+        outside = np.maximum(across, 0) ** 2 + np.maximum(down, 0) ** 2
+        field = (np.sqrt(outside) + np.minimum(np.maximum(across, down), 0) - round_off) * size
+        return field, field, field
+
+    def fill(field: Field, _: Field) -> Field:
+        line = unit(np.float32(max(1.0, 0.09 * sign.letters * size) / 2 + 0.5) - np.abs(field + 1.7 * frame))
+        return board + (ink - board) * line
+
+    stamp(canvas, sign.box, 0.3 * sign.letters, distance, fill)
+    for line, (x, y) in zip(sign.lines, line_centres(sign), strict=True):
+        write_line(canvas, line, x, y, sign.letters, ink)
+
+
+def line_centres(sign: Sign) -> list[tuple[float, float]]:
+    """x, y of the middle of each of a sign's lines."""
+    pitch, middle = LINE_PITCH * sign.letters, (len(sign.lines) - 1) / 2
+    return [(sign.x, sign.y + (i - middle) * pitch) for i in range(len(sign.lines))]
+
+
+def stamp(
+    canvas: Field, box: tuple[float, float, float, float], radius: float,
+    distance: Callable[[Field, Field], tuple[Field, Field, Field]], fill: Callable[[Field, Field], Field],
+) -> None:
+    """Paint a bevelled thing and its shadow over the canvas (3, size, size), in place; it may reach outside.
+
+    ``box`` and ``radius``, which the bevel goes by, are fractions of the side. ``distance`` gives, at x, y in such
+    fractions, the signed distance in pixels and two more fields; ``fill`` makes of these two, within the box, a paint.
+    """
+    size = canvas.shape[1]
     right, down = max(1, round(_FALL[0] * size)), max(1, round(_FALL[1] * size))
-    blur, step = _BLUR * size, _light_step(item, size)
-    box = [edge * size for edge in item.box]
+    # The slope towards the lamp is measured over twice the step, in pixels: it rounds the ridges.
+    blur, step = _BLUR * size, max(1, round(radius * size * 0.04))
+    box = (box[0] * size, box[1] * size, box[2] * size, box[3] * size)
     # The field begins at pixel (x0, y0) and ends before (x3, y3), also outside the image.
     reach = math.ceil(max(blur, step + 1)) + 1
     x0, y0 = math.floor(box[0]) - reach - right, math.floor(box[1]) - reach - down
@@ -96,7 +158,7 @@ def draw_object(canvas: Field, item: SceneObject, paint: Paint | None = None) ->
         return
     x = (np.arange(x0, x3, dtype=np.float32) + 0.5)[None, :] * (1 / size)
     y = (np.arange(y0, y3, dtype=np.float32) + 0.5)[:, None] * (1 / size)
-    field, own_x, own_y = _distance(item, x, y, size)
+    field, own_x, own_y = distance(x, y)
 
     # The shadow is the field moved by whole pixels.
     x1, y1, x2, y2 = max(0, x0 + right), max(0, y0 + down), min(size, x3), min(size, y3)
@@ -112,23 +174,12 @@ def draw_object(canvas: Field, item: SceneObject, paint: Paint | None = None) ->
         return
     patch = canvas[:, y1:y2, x1:x2]
     cover = _cover(field[inner])
-    light, shine = _light(field, inner, item.radius * size, step)
-    base, accent = paint or PAINT[item.colour]
-    fill = base * (1 + 0.05 * item.tone)
-    if item.texture != "plain":
-        radius = item.radius * size
-        pattern = _PATTERNS[item.texture](own_x[inner] * radius, own_y[inner] * radius, _period(item) * size)
-        fill = (accent - fill) * pattern + fill
+    light, shine = _light(field, inner, radius * size, step)
     light *= cover
     shine *= cover
     patch *= 1 - cover
-    patch += fill * light
+    patch += fill(own_x[inner], own_y[inner]) * light
     patch += shine
-
-
-def _light_step(item: SceneObject, size: int) -> int:
-    """Half the distance in pixels over which the slope towards the lamp is measured: it rounds the ridges."""
-    return max(1, round(item.radius * size * 0.04))
 
 
 def _light(field: Field, inner: tuple[slice, slice], radius: float, step: int) -> tuple[Field, Field]:

@@ -59,7 +59,7 @@ def mention(random: Random, scene: Scene, target: SceneObject, detail: float) ->
     while True:
         description = {kind: value for kind, value in target.attributes.items() if kind in chosen}
         if fitting(scene, description) == (target.id,):
-            return Mention(_words(random, description, plural=False), (target.id,))
+            return Mention(noun_phrase(random, description, plural=False), (target.id,))
         chosen.add(spare.pop())  # never runs out: no two objects have all in common
 
 
@@ -69,7 +69,7 @@ def group_mention(random: Random, scene: Scene, target: SceneObject) -> Mention 
         description = {kind: value for kind, value in target.attributes.items() if kind in chosen}
         objects = fitting(scene, description)
         if len(objects) in NUMBERS:
-            return Mention(_words(random, description, plural=True), objects)
+            return Mention(noun_phrase(random, description, plural=True), objects)
     return None
 
 
@@ -79,7 +79,8 @@ _SHARED = (
 )
 
 
-def _words(random: Random, description: dict[str, str], plural: bool) -> str:
+def noun_phrase(random: Random, description: dict[str, str], plural: bool) -> str:
+    """Words for a description, without an article: "big red star", "shapes with stripes"."""
     noun = random.choice(NOUNS[description["shape"]] if "shape" in description else ANYTHING)
     if plural:
         noun += "es" if noun.endswith("s") else "s"

@@ -64,6 +64,30 @@ class SceneObject:
 
 
 @dataclass(frozen=True)
+class Sign:
+    """A board with one or two lines to read; lengths are fractions of the image's side."""
+
+    id: int
+    """Its place among the scene's signs."""
+    lines: tuple[str, ...]
+    """A word or number each, in capitals."""
+    colour: str
+    """Of the board; its letters are black or white."""
+    x: float
+    """Centre."""
+    y: float
+    width: float
+    height: float
+    letters: float
+    """Height of its letters."""
+
+    @property
+    def box(self) -> tuple[float, float, float, float]:
+        """x1, y1, x2, y2 of the board."""
+        return (self.x - self.width / 2, self.y - self.height / 2, self.x + self.width / 2, self.y + self.height / 2)
+
+
+@dataclass(frozen=True)
 class Scene:
     """A scene before it is drawn at any size."""
 
@@ -72,6 +96,16 @@ class Scene:
     objects: tuple[SceneObject, ...]
     label: str
     """Its setting, one of `SETTINGS`."""
+    signs: tuple[Sign, ...] = ()
+    """Signs; only scenes of the flavour "signs" have any."""
+
+    @cached_property
+    def relations(self) -> tuple[tuple[int, str, int], ...]:
+        """Every (subject id, predicate, object id) that holds clearly; with each its inverse."""
+        return tuple(
+            (subject.id, name, other.id) for subject in self.objects for other in self.objects
+            if subject.id != other.id and (name := predicate(subject, other)) is not None
+        )
 
     def boxes(self, size: int) -> np.ndarray:
         """(objects, 4) float32 xyxy boxes in pixels of the scene drawn at ``size`` x ``size``."""
@@ -87,7 +121,7 @@ def scene(seed: int, index: int) -> Scene:
     wanted = 3 + random.integer(6)
     objects: list[SceneObject] = []
     while len(objects) < wanted:
-        placed = _place(random, objects)
+        placed = place_object(random, objects)
         if placed is not None:
             objects.append(placed)
         elif len(objects) >= 3:
@@ -97,7 +131,7 @@ def scene(seed: int, index: int) -> Scene:
     return Scene(seed, index, tuple(objects), random.choice(SETTINGS))
 
 
-def _place(random: Random, objects: list[SceneObject]) -> SceneObject | None:
+def place_object(random: Random, objects: list[SceneObject]) -> SceneObject | None:
     """A new object where there is room for it, smaller if need be; None if there is none at all."""
     shape, colour = random.choice(SHAPES), random.choice(COLOURS)
     size, texture = random.choice(_SIZE_ODDS), random.choice(TEXTURES)
@@ -153,10 +187,4 @@ def predicate(subject: SceneObject, other: SceneObject) -> str | None:
 
 def relations(of: Scene) -> list[tuple[int, str, int]]:
     """Every (subject id, predicate, object id) that holds clearly; with each its inverse."""
-    found = []
-    for subject in of.objects:
-        for other in of.objects:
-            name = predicate(subject, other) if subject.id != other.id else None
-            if name is not None:
-                found.append((subject.id, name, other.id))
-    return found
+    return list(of.relations)

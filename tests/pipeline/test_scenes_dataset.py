@@ -9,8 +9,12 @@ from PIL import Image
 import pipeline.scenes.dataset as dataset
 from features.errors import HeedError
 from pipeline.datasets import read_captions
-from pipeline.datasets.scenes import read_objects
-from pipeline.scenes import COLOURS, SHAPES, SIZES, TEXTURES, captions, render, scene, write_scenes
+from pipeline.datasets.scenes import read_labels, read_objects, read_questions, read_relations, read_text_questions
+from pipeline.scenes import COLOURS, SHAPES, SIZES, TEXTURES, captions, relations, render, scene, write_scenes
+from pipeline.scenes.programs import Step, execute
+from pipeline.scenes.questions import TEN_ANSWERS, questions
+from pipeline.scenes.signs import sign_scene
+from pipeline.scenes.text_questions import text_questions
 
 
 @pytest.fixture(autouse=True)
@@ -31,7 +35,8 @@ def folder(tmp_path):
 def test_a_folder_holds_pictures_parts_and_identity(folder):
     files = contents(folder)
     assert sorted(files) == sorted(
-        ["scenes.json", *(f"annotations/{i:06d}.jsonl" for i in (0, 4, 8)), *(f"images/{i:06d}.png" for i in range(10))]
+        ["scenes.json", *(f"images/{i:06d}.png" for i in range(10)),
+         *(f"{part}/{i:06d}.jsonl" for part in ("annotations", "questions") for i in (0, 4, 8))]
     )
     header = json.loads(files["scenes.json"])
     assert (header["version"], header["seed"], header["images"], header["size"]) == (1, 3, 10, 64)
@@ -86,7 +91,7 @@ def test_a_folder_grows_but_never_changes_its_scenes(folder, tmp_path):
     write_scenes(folder, 15, seed=3, size=64)
     write_scenes(tmp_path / "whole", 15, seed=3, size=64)
     assert contents(folder) == contents(tmp_path / "whole")
-    for wrong in ({"seed": 4}, {"size": 32}):
+    for wrong in ({"seed": 4}, {"size": 32}, {"flavour": "few"}):
         with pytest.raises(HeedError, match=f"not {next(iter(wrong.values()))}"):
             write_scenes(folder, 15, **{"seed": 3, "size": 64, **wrong})
     with pytest.raises(HeedError, match="holds 15 scenes already"):
@@ -114,6 +119,75 @@ def test_captions_come_with_the_boxes_of_their_phrases(folder):
             assert np.array_equal(phrase.boxes, image.boxes[list(expected.objects)])
             kinds = {SHAPES[image.shapes[i]] for i in expected.objects}
             assert phrase.kind == (kinds.pop() if len(kinds) == 1 else "objects")
+
+
+def test_phrases_that_name_the_same_are_one_chain(folder):
+    for image in read_objects(folder):
+        boxes = {}
+        for caption in (c for c in read_captions(folder) if c.key == image.key):
+            for phrase in caption.phrases:
+                assert np.array_equal(boxes.setdefault(phrase.chain, phrase.boxes), phrase.boxes)
+        assert len({box.tobytes() for box in boxes.values()}) == len(boxes)
+
+
+def test_questions_come_with_answers_programs_and_boxes(folder):
+    found = read_questions(folder)
+    truth = [(s, q) for s in (scene(3, i) for i in range(10)) for q in questions(s)]
+    for question, (s, q) in zip(found, truth, strict=True):
+        assert (question.key, question.text, question.kind) == (f"{s.index:06d}.png", q.text, q.kind)
+        assert question.answers == (q.answer,)
+        assert np.abs(question.boxes - s.boxes(64)[list(q.objects)].reshape(-1, 4)).max(initial=0) <= 0.01
+        program = tuple(Step(function, inputs, value) for function, inputs, value in question.program)
+        assert execute(program, s)[0] == q.answer
+        assert all(len(phrase.boxes) for phrase in question.phrases)
+    ten = read_questions(folder, "train", ten_answers=True)
+    assert {q.answers[0] for q in ten} <= set(TEN_ANSWERS) and len(ten) > 40
+    assert {q.key for q in ten} == {f"{i:06d}.png" for i in range(8)}
+    with pytest.raises(HeedError, match="--flavour signs"):
+        read_text_questions(folder)
+
+
+def test_text_questions_come_with_ten_answers_and_every_word_that_is_written(tmp_path):
+    write_scenes(tmp_path / "signs", 10, seed=3, size=96, flavour="signs")
+    assert json.loads((tmp_path / "signs/scenes.json").read_text())["flavour"] == "signs"
+    found = read_text_questions(tmp_path / "signs")
+    truth = [(s, q) for s in (sign_scene(3, i) for i in range(10)) for q in text_questions(s)]
+    for question, (s, q) in zip(found, truth, strict=True):
+        assert (question.text, question.answers) == (q.text, (q.answer,) * 10)
+        assert [token.text for token in question.tokens] == [line for sign in s.signs for line in sign.lines]
+        boards = {line: sign for sign in s.signs for line in sign.lines}
+        for token in question.tokens:
+            board = np.array(boards[token.text].box) * 96
+            assert (token.box[:2] > board[:2]).all() and (token.box[2:] < board[2:]).all()
+        if q.copied:
+            assert set(q.answer.split()) <= {token.text.lower() for token in question.tokens}
+        seen = [s.signs[i].box for i in q.signs] + [s.objects[i].box for i in q.objects]
+        assert np.abs(question.boxes - np.array(seen).reshape(-1, 4) * 96).max(initial=0) <= 0.01
+
+
+def test_relations_and_labels_are_the_scene_s(folder):
+    for i, (graph, label) in enumerate(zip(read_relations(folder), read_labels(folder), strict=True)):
+        s = scene(3, i)
+        assert (graph.key, label.key, label.label) == (f"{i:06d}.png", f"{i:06d}.png", s.label)
+        assert list(graph.triples) == relations(s) and graph.names == tuple(o.shape for o in s.objects)
+        assert np.abs(graph.boxes - s.boxes(64)).max() <= 0.01
+    assert len(read_labels(folder, "test")) == len(read_relations(folder, "val")) == 1
+
+
+def test_a_folder_from_before_there_were_questions_gets_them_without_being_drawn_again(folder, monkeypatch):
+    before = contents(folder)
+    for part in (folder / "questions").iterdir():
+        part.unlink()
+    with pytest.raises(HeedError, match="0 of its 10 scenes' questions"):
+        read_questions(folder)
+    monkeypatch.setattr(dataset, "render", lambda of, size: 1 / 0)
+    write_scenes(folder, 10, seed=3, size=64)
+    assert contents(folder) == before
+
+
+def test_an_unknown_flavour_is_refused(tmp_path):
+    with pytest.raises(HeedError, match="objects, signs, few"):
+        write_scenes(tmp_path / "x", 1, flavour="vanilla")
 
 
 def test_splits_are_disjoint_and_whole(folder):

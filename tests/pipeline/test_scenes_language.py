@@ -5,41 +5,10 @@ from itertools import pairwise
 
 import pytest
 
-from pipeline.scenes import COLOURS, captions, scene
+from pipeline.scenes import captions, scene
+from tests.pipeline.scene_words import RELATIONS, centre, fitting, understood
 
 SCENES = [scene(11, index) for index in range(120)]
-NUMBERS = {"two": 2, "three": 3, "four": 4}
-
-
-def lexicon():
-    """Word -> (kind, value): what the words mean to a reader, written independently of the generator's tables."""
-    shapes = {"circle": "circle disc", "square": "square", "triangle": "triangle", "star": "star", "heart": "heart",
-              "ring": "ring hoop", "cross": "cross plus", "moon": "moon crescent"}
-    textures = {"plain": "plain", "striped": "striped stripy stripes", "dotted": "dotted spotted dots",
-                "checked": "checked chequered checks"}
-    sizes = {"small": "small little", "medium": "medium", "large": "large big"}
-    words = {colour: ("colour", colour) for colour in COLOURS} | {"violet": ("colour", "purple")}
-    for shape, names in shapes.items():
-        for name in names.split():
-            words[name] = words[name + ("es" if name[-1] == "s" else "s")] = ("shape", shape)
-    for kind, table in (("texture", textures), ("size", sizes)):
-        words |= {name: (kind, value) for value, names in table.items() for name in names.split()}
-    return words
-
-
-LEXICON = lexicon()
-SILENT = {"the", "a", "an", "with", "shape", "shapes", "object", "objects", "thing", "things", *NUMBERS}
-
-
-def understood(phrase):
-    """(attributes, number) that a phrase states."""
-    words = phrase.lower().split()
-    assert set(words) <= SILENT | set(LEXICON), phrase
-    return dict(LEXICON[w] for w in words if w in LEXICON), next((NUMBERS[w] for w in words if w in NUMBERS), 1)
-
-
-def fitting(s, attributes):
-    return tuple(o.id for o in s.objects if attributes.items() <= o.attributes.items())
 
 
 def test_each_phrase_fits_exactly_the_objects_it_is_linked_to():
@@ -82,15 +51,6 @@ def test_articles_agree():
                 assert (article.lower() == "an") == (letter in "aeiou"), caption.text
 
 
-def centre(s, i, axis):
-    box = s.objects[i].box
-    return (box[axis] + box[axis + 2]) / 2
-
-
-RELATIONS = {"left of": (0, -1), "right of": (0, 1), "above": (1, -1), "over": (1, -1), "higher than": (1, -1),
-             "below": (1, 1), "under": (1, 1), "lower than": (1, 1)}
-
-
 PLACES = {"left": (0, True), "right": (0, False), "top": (1, True), "bottom": (1, False)}
 
 
@@ -113,11 +73,11 @@ def test_stated_relations_and_places_are_true():
                     subject, other = reversed(phrases) if inverted else phrases
                     for a in subject.objects:
                         for b in other.objects:
-                            assert sign * (centre(s, a, axis) - centre(s, b, axis)) > 0, caption.text
+                            assert sign * (centre(s.objects[a], axis) - centre(s.objects[b], axis)) > 0, caption.text
                     relations += 1
                 for name, (axis, low) in PLACES.items():
                     if len(phrases) == 1 and re.search(rf"\b{name}\b", caption.text[phrases[0].end:end]):
-                        assert all((centre(s, i, axis) < 0.5) == low for i in phrases[0].objects), caption.text
+                        assert all((centre(s.objects[i], axis) < 0.5) == low for i in phrases[0].objects), caption.text
                         places += 1
     assert relations > 200 and places > 100
 

@@ -6,6 +6,7 @@ import pytest
 
 from pipeline.scenes import COLOURS
 from pipeline.scenes.video import KINDS, descriptions, queries, video, video_captions
+from tests.pipeline.scene_words import LEXICON
 
 VIDEOS = [*(video(6, index) for index in range(80)), *(video(6, index, 48) for index in range(10))]
 
@@ -18,14 +19,6 @@ VERBS = {
     "bump": r"bumps into|hits|runs into", "bell": r"\bbell\b", "drum": r"\bdrum\b", "horn": r"\bhorn\b",
     "bird": r"\bbird\b",
 }
-SHAPES = {"circle": "circle disc", "square": "square", "triangle": "triangle", "star": "star", "heart": "heart",
-          "ring": "ring hoop", "cross": "cross plus", "moon": "moon crescent"}
-TEXTURES = {"plain": "plain", "striped": "striped stripy stripes", "dotted": "dotted spotted dots",
-            "checked": "checked chequered checks"}
-SIZES = {"small": "small little", "medium": "medium", "large": "large big"}
-LEXICON = {colour: ("colour", colour) for colour in COLOURS} | {"violet": ("colour", "purple")} | {
-    word: (kind, value) for kind, table in (("shape", SHAPES), ("texture", TEXTURES), ("size", SIZES))
-    for value, words in table.items() for word in words.split()}
 SIDES = {"left": r"left", "right": r"right", "top": r"above|top|up", "bottom": r"below|bottom|down"}
 
 
