@@ -43,12 +43,12 @@ def run_on_ray(
 ) -> list[str]:
     """Run ``tasks``, putting a record into ``records`` as each shard commits; give the reasons of those given up.
 
-    ``actors`` 0 takes one for each GPU the cluster has, or else one for each CPU. Raises `HeedError` where Ray is not
-    installed or the cluster does not answer.
+    ``actors`` 0 takes one for each GPU the cluster has, or else one for each CPU; a spec whose ``uses_gpu`` is False
+    takes no GPU. Raises `HeedError` where Ray is not installed or the cluster does not answer.
     """
     ray = _start(address)
     try:
-        gpus = int(ray.cluster_resources().get("GPU", 0))
+        gpus = int(ray.cluster_resources().get("GPU", 0)) if getattr(spec, "uses_gpu", True) else 0
         cpus = int(ray.cluster_resources().get("CPU", 1)) if address else (os.cpu_count() or 1)
         count = min(actors or gpus or cpus, len(tasks))
         # Two calls at a time: a shard, and a question how far it is. No CPU is reserved: on a small machine actors that

@@ -15,6 +15,7 @@ from typing import Any, get_type_hints
 from features.errors import HeedError
 from pipeline.commands.exchange import Import
 from pipeline.commands.extract import ExtractRegions
+from pipeline.commands.frames import ExtractFrames
 from pipeline.commands.rewrite import StoreConvert, StoreMerge, StoreSubset
 from pipeline.identity import Identity, ShardRecord
 from pipeline.index import INDEX_FILE, Index
@@ -23,6 +24,7 @@ from pipeline.store import Store
 
 MAKERS = {
     "extract regions": (ExtractRegions, "source", "store"),
+    "extract frames": (ExtractFrames, "source", "store"),
     "import": (Import, "path", "store"),
     "store convert": (StoreConvert, "store", "out"),
     "store merge": (StoreMerge, "stores", "out"),

@@ -106,12 +106,14 @@ def _answer(request: dict[str, Any]) -> Iterator[tuple[dict[str, Any], bytes]]:
     options: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value for name, value in request["sampling"].items()}
     notes: list[str] = []
-    last, data = None, b""
+    last = None
     for frame in sampled(source, info, Sampling(**options), notes):
-        if frame is not last:
-            last, data = frame, encode(frame.image, request["image"], request["quality"])
-        height, width = frame.image.shape[:2]
-        yield {"time": frame.time, "width": width, "height": height}, data
+        if frame is last:
+            yield {"again": True}, b""
+            continue
+        last, (height, width) = frame, frame.image.shape[:2]
+        told = {"time": frame.time, "width": width, "height": height}
+        yield told, encode(frame.image, request["image"], request["quality"])
     yield {"notes": notes}, b""
 
 

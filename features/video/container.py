@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from features.errors import HeedError
@@ -110,8 +111,7 @@ def clock_start(container: InputContainer) -> Fraction:
 @contextmanager
 def open_container(path: VideoPath) -> Iterator[InputContainer]:
     """Open a file for reading; every error of FFmpeg or the disk in the block becomes a `HeedError`."""
-    import av
-
+    av = pyav()
     source = path if isinstance(path, VideoSource) else VideoSource(os.fspath(path))
     with ExitStack() as stack:
         try:
@@ -131,6 +131,15 @@ def open_container(path: VideoPath) -> Iterator[InputContainer]:
             raise HeedError(reason(error)) from error
 
 
+def pyav() -> ModuleType:
+    """The module `av`; `HeedError` where PyAV is not installed."""
+    try:
+        import av
+    except ImportError:
+        raise HeedError("videos need PyAV: pip install 'heed[video]'") from None
+    return av
+
+
 watchers: list[Callable[[], None]] = []
 """Called whenever reading goes on; a guarded process winds its alarm clock here."""
 
@@ -147,8 +156,11 @@ def reason(error: BaseException) -> str:
 
     if isinstance(error, av.InvalidDataError):
         return "the file is no video that FFmpeg can read, or its header is damaged or cut off"
-    words = " ".join(str(getattr(error, "strerror", None) or error).split()) or type(error).__name__
-    return f"cannot be read: {words}"
+    return f"cannot be read: {_words(error)}"
+
+
+def _words(error: BaseException) -> str:
+    return " ".join(str(getattr(error, "strerror", None) or error).split()) or type(error).__name__
 
 
 def _time_base(stream: Stream) -> Fraction:
@@ -160,8 +172,12 @@ def _opened(source: VideoSource) -> Iterator[Any]:
     if "://" in source.uri:
         import fsspec
 
-        with fsspec.open(source.uri, "rb") as file:
-            yield _Window(file, source.offset, source.size) if source.offset or source.size >= 0 else file
+        try:
+            opened = fsspec.open(source.uri, "rb").open()
+        except Exception as error:  # each file system has errors of its own
+            raise OSError(_words(error)) from error
+        with opened as file:
+            yield _Window(file, source.offset, source.size)
     else:
         with open(source.uri, "rb") as file:  # noqa: PTH123
             yield _Window(file, source.offset, source.size)
@@ -192,8 +208,11 @@ class _Window(io.RawIOBase):
 
     def read(self, count: int = -1) -> bytes:
         left = max(0, self.size - self.place)
-        self.file.seek(self.offset + self.place)
-        data = self.file.read(left if count < 0 else min(count, left))
+        try:
+            self.file.seek(self.offset + self.place)
+            data = self.file.read(left if count < 0 else min(count, left))
+        except Exception as error:  # each file system has errors of its own
+            raise OSError(_words(error)) from error
         self.place += len(data)
         return data
 

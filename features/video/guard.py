@@ -53,7 +53,10 @@ class Looked:
 
 
 class Guard:
-    """A process that decodes; it is started again when it has ended itself, and ends with the block."""
+    """A process that decodes, started when there is work and again when it has ended itself.
+
+    It ends with the block, or with whoever asks.
+    """
 
     def __init__(self, stall: float = 10.0, deadline: float = 4 * 3600.0) -> None:
         """A video fails where nothing can be read or decoded of it for ``stall`` seconds, or ``deadline`` are used."""
@@ -66,6 +69,9 @@ class Guard:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __del__(self) -> None:
         self.close()
 
     def close(self) -> None:
@@ -106,14 +112,17 @@ class Guard:
 
     @staticmethod
     def _frames(answers: Iterator[tuple[dict[str, Any], bytes]], encoded: bool, notes: list[str]) -> Iterator[Any]:
+        frame: EncodedFrame | Frame | None = None
         for message, payload in answers:
             if "notes" in message:
                 notes += message["notes"]
-            elif encoded:
-                yield EncodedFrame(message["time"], message["width"], message["height"], payload)
-            else:
+                continue
+            if encoded and "again" not in message:
+                frame = EncodedFrame(message["time"], message["width"], message["height"], payload)
+            elif "again" not in message:
                 pixels = np.frombuffer(payload, np.uint8).reshape(message["height"], message["width"], 3)
-                yield Frame(message["time"], pixels.copy())
+                frame = Frame(message["time"], pixels.copy())
+            yield frame
 
     def _ask(self, path: VideoPath, request: dict[str, Any]) -> Iterator[tuple[dict[str, Any], bytes]]:
         """The messages and payloads that answer one request."""

@@ -23,7 +23,7 @@ class Sampling:
     keyframes: bool = False
     """Those that are coded without others."""
     times: tuple[float, ...] | None = None
-    """Those shown at these seconds."""
+    """Those shown at these seconds; () where they are not known yet."""
     size: Size = None
     """Short side, or (width, height), in pixels; None as the video is."""
     partial: bool = False
@@ -39,8 +39,6 @@ class Sampling:
                             f"here {' and '.join(given) or 'none'} is asked for")
         if any(value is not None and value <= 0 for value in (self.fps, self.count)):
             raise HeedError(f"{given[0]} must be more than 0")
-        if self.times is not None and not self.times:
-            raise HeedError("no times are given")
         if self.size is not None and min(self.size if isinstance(self.size, tuple) else (self.size,)) <= 0:
             raise HeedError(f"frames cannot be {self.size} pixels large")
 
@@ -51,6 +49,8 @@ def sampled(path: VideoPath, info: VideoInfo, sampling: Sampling, notes: list[st
     if sampling.keyframes:
         return keyframes(path, sampling.size, threads=sampling.threads, notes=written)
     times = sampling.times
+    if times == ():
+        raise HeedError("no times are given for it")
     if times is None:
         times = tuple(sample_times(info, sampling.fps, sampling.count))
     return frames_at(path, times, sampling.size, threads=sampling.threads, notes=written)
