@@ -153,6 +153,14 @@ def test_an_append_killed_while_it_writes_its_plan_is_begun_again(tmp_path, monk
     assert run(tmp_path, [*GROWN, "zz"], append=True).appended == 6 and sound(tmp_path / "store")
 
 
+def test_a_store_killed_before_its_list_is_written_goes_on(tmp_path, monkeypatch):
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("pipeline.inputs._write_list", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        run(tmp_path, FIRST)
+    assert run(tmp_path, FIRST).extracted == 5 and sound(tmp_path / "store")
+    assert run(tmp_path, GROWN, append=True).appended == 5 and sound(tmp_path / "store")
+
+
 def test_an_unfinished_store_is_finished_before_what_is_new(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path, FIRST, spec=Stopping(3))
@@ -320,8 +328,8 @@ def test_the_command_extracts_what_a_folder_has_got_since(tmp_path, monkeypatch,
     photos.mkdir()
     for name in ("b", "d", "e"):
         Image.new("RGB", (64, 64)).save(photos / f"{name}.png")
-    command = ["extract", "regions", str(photos), str(store), "--inline", "--shard-rows", "2"]
-    assert heed.main(command) == 0
+    command = ["extract", "regions", str(photos), str(store), "--inline", "--shard-rows", "2", "--dtype", "int8"]
+    assert heed.main(command) == 0 and Identity.read(store).fields["features"].dtype == "int8"
     Image.new("RGB", (64, 64)).save(photos / "a.png")
     (photos / "c.png").write_bytes(b"no picture")
     assert heed.main(command) == 2 and "--append" in capsys.readouterr().err

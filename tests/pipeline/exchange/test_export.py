@@ -43,6 +43,15 @@ def test_pixel_formats_give_back_what_was_stored(tmp_path, name):
             assert np.array_equal(here.class_scores, there.class_scores)
 
 
+def test_a_file_can_be_imported_as_int8_and_written_again_as_the_same_floats(tmp_path):
+    export("volta-h5", toy_store(tmp_path), tmp_path / "f.h5")
+    small, _ = imported("volta-h5", tmp_path / "f.h5", tmp_path / "small", "int8")
+    assert small.identity.fields["features"].dtype == "int8"
+    export("volta-h5", small, tmp_path / "again.h5")
+    again, _ = imported("volta-h5", tmp_path / "again.h5", tmp_path / "again", "int8")
+    assert again.fingerprint() == small.fingerprint()
+
+
 @pytest.mark.parametrize("name", FRACTIONS)
 def test_uniters_formats_give_back_boxes_as_fractions(tmp_path, name):
     store = toy_store(tmp_path)
