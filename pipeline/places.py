@@ -307,8 +307,18 @@ class _Ranged(io.RawIOBase):
         return len(data)
 
 
-_filesystems: dict[tuple[int, str], Any] = {}
+_filesystems: dict[str, Any] = {}
 _opening = threading.Lock()
+
+
+def _forget() -> None:
+    """In a forked process: the threads behind the file systems have not come along, nor has who held the lock."""
+    global _opening
+    _opening = threading.Lock()
+    _filesystems.clear()
+
+
+os.register_at_fork(after_in_child=_forget)
 
 
 def _filesystem(url: str) -> tuple[Any, str]:
@@ -318,7 +328,7 @@ def _filesystem(url: str) -> tuple[Any, str]:
     if "::" in url:
         return _known(url, url_to_fs, url)
     scheme, _, rest = url.partition("://")
-    key = (os.getpid(), f"{scheme}://{rest.partition('/')[0]}")
+    key = f"{scheme}://{rest.partition('/')[0]}"
     with _opening:
         if key not in _filesystems:
             _filesystems[key] = _known(url, lambda: url_to_fs(url, **_options(scheme))[0])

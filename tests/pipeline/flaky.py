@@ -90,8 +90,13 @@ def flaky_server(folder: Path, ranges: bool = True) -> Iterator[Flaky]:
             if short:
                 self.close_connection = True
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
+    class Server(ThreadingHTTPServer):
+        daemon_threads = True
+
+        def handle_error(self, *_: object) -> None:  # a client that is gone
+            pass
+
+    server = Server(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
     told.url = f"http://127.0.0.1:{server.server_address[1]}"
