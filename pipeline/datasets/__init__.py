@@ -15,11 +15,13 @@ from pipeline.annotations import Caption, Moment
 
 DATASETS = {
     "scenes": "pipeline.datasets.scenes",
+    "scenes-videos": "pipeline.datasets.scenes_videos",
     "coco-captions": "pipeline.datasets.coco_captions",
 }
 """Name on the command line -> module."""
 
 MOMENT_DATASETS = {
+    "scenes": "pipeline.datasets.scenes_moments",
     "qvhighlights": "pipeline.datasets.qvhighlights",
     "charades-sta": "pipeline.datasets.charades_sta",
     "tacos": "pipeline.datasets.tacos",
