@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from features.errors import HeedError
-from pipeline import places, retries
+from pipeline import filesystems, retries
 from pipeline.atomic import atomic_write, scratch
 from pipeline.places import Remote, files_in, place, read_all, size_of
 from tests.pipeline.flaky import flaky_server
@@ -190,13 +190,13 @@ def test_a_kind_of_place_that_nobody_knows_is_told():
 
 def test_one_file_system_serves_all_threads_and_a_forked_process_takes_its_own(memory):
     (memory / "x").write_bytes(b"1")
-    before = dict(places._filesystems)
+    before = dict(filesystems._filesystems)
     read_all([memory / "x"] * 40)
-    assert places._filesystems == before
-    with places._opening:  # as another thread may hold it at that moment
+    assert filesystems._filesystems == before
+    with filesystems._opening:  # as another thread may hold it at that moment
         child = os.fork()
         if not child:
-            os._exit((memory / "x").read_bytes() != b"1" or len(places._filesystems) != 1)
+            os._exit((memory / "x").read_bytes() != b"1" or len(filesystems._filesystems) != 1)
     assert os.waitpid(child, 0)[1] == 0
 
 

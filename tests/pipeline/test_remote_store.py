@@ -12,7 +12,7 @@ import pytest
 
 import heed
 from features.errors import HeedError
-from pipeline import places, retries
+from pipeline import filesystems, retries
 from pipeline.cache import ShardCache
 from pipeline.convert import open_convert
 from pipeline.exporter import export
@@ -357,7 +357,7 @@ def test_s3_answers_that_fail_for_a_passing_reason_are_asked_for_again(tmp_path,
     with flaky_server(tmp_path) as web:
         monkeypatch.setenv("AWS_ENDPOINT_URL", web.url)
         s3fs.S3FileSystem.clear_instance_cache()
-        monkeypatch.setattr(places, "_filesystems", {})
+        monkeypatch.setattr(filesystems, "_filesystems", {})
         file = Remote("s3://flaky/x")
         web.failures["/flaky/x"] = list(how)
         assert file.read_bytes() == b"content" and web.gets["/flaky/x"] == len(how) + 1
