@@ -52,7 +52,6 @@ def tar_of(names):
     return data.getvalue()
 
 
-@both
 def test_a_folder_gives_the_keys_that_a_local_one_gives(tmp_path, root):
     for name, data in FILES.items():
         (root / "images" / name).write_bytes(data)
