@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from pipeline.scenes.video.world import Actor, Event, Pose, Video
 
-_SWAY = 0.005
+_SWAY = 0.006
 _HOP, _HOP_SECONDS = 0.13, 0.75
 _TREMBLE, _TREMBLE_HERTZ = 0.035, 2.0
 BLINK_SECONDS = 1.0
@@ -42,8 +42,8 @@ def pose(of: Video, actor: Actor, time: float) -> Pose | None:
         return None
     if pushed is not None:
         now = _pushed(of, now, pushed, time)
-    return replace(now, x=now.x + _SWAY * wave(time / 7 + actor.sway[0]),
-                   y=now.y + _SWAY * wave(time / 5 + actor.sway[1]))
+    return replace(now, x=now.x + _SWAY * wave(time / 19 + actor.sway[0]),
+                   y=now.y + _SWAY * wave(time / 13 + actor.sway[1]))
 
 
 def _acting(of: Video, actor: Actor, event: Event, time: float) -> Pose:

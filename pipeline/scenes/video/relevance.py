@@ -42,7 +42,7 @@ def relevance(of: Video, query: int, events: tuple[int, ...]) -> Relevance:
         filled = sum(max(0.0, min(e.end, start + CLIP) - max(e.start, start)) for e in told) / CLIP
         if filled >= 0.5:
             before = told[0].before
-            worth = 1.0 + 2.3 * min(filled, 1.0) + (0.0 if before is None else _WEIGHT[before.size])
+            worth = 1.4 + 2.4 * min(filled, 1.0) + (0.0 if before is None else _WEIGHT[before.size])
             clips.append(clip)
             saliency.append(tuple(
                 min(4, max(0, round(worth + bias + random.uniform(-0.6, 0.6)))) for bias in biases

@@ -133,14 +133,16 @@ class _Director:
     def _next(self, start: float, until: float) -> Event | None:
         """An event that can begin at ``start`` and is over by ``until``."""
         random = self.random
-        if random.chance(0.25):
-            done = [e for e in self.events[self.began:] if e.kind in _AGAIN]
-            for event in random.shuffled(done)[:1]:
+        kinds = random.shuffled([*SEEN, *[random.choice(HEARD)] * 2])
+        so_far = self.events[self.began:]
+        if so_far and random.chance(0.4):  # the same again, or the same of somebody else
+            event = random.choice(so_far)
+            if event.kind in _AGAIN and random.chance(0.4):
                 again = self._event(event.kind, start, until, event.actor, event.other)
                 if again is not None:
                     return again
-        heard = random.choice(HEARD)
-        for kind in random.shuffled([*SEEN, heard, heard]):
+            kinds.insert(0, event.kind)
+        for kind in kinds:
             for actor in random.shuffled(list(self.rest)) if kind in SEEN else [None]:
                 found = self._event(kind, start, until, actor, None)
                 if found is not None:
