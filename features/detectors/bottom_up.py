@@ -64,7 +64,7 @@ def load(options: DetectorOptions) -> BottomUpDetector:
 def as_detector(network: C4Network, checkpoint: Checkpoint, options: DetectorOptions) -> BottomUpDetector:
     """A network with its weights as a detector. Its normalisation is folded into its convolutions."""
     layout = LAYOUTS[checkpoint.layout]
-    rule = replace(RULES[options.preset or layout.preset], **checkpoint.rule)
+    rule = (replace(RULES[layout.preset], **checkpoint.rule) if options.preset == "auto" else RULES[options.preset])
     cells = cell_anchors(checkpoint.config) if checkpoint.anchors is None else checkpoint.anchors.float()
     tensors = {name: tensor for name, tensor in network.state_dict().items()
                if not name.endswith("num_batches_tracked")}
@@ -103,7 +103,8 @@ class BottomUpDetector:
         self.device = resolve_device(options.device)
         if self.device.type == "cpu":
             torch.set_num_threads(options.threads)
-        self.network = network.eval().to(self.device)
+        # Channels last: 1.2 to 1.6 times as fast on a CPU (docs/detectors.md).
+        self.network = network.eval().to(self.device, memory_format=torch.channels_last)
         self.config = network.config
         self.cells = cells.to(self.device)
         self.rule = rule
@@ -157,7 +158,8 @@ class BottomUpDetector:
 
         with ThreadPoolExecutor(_RESIZERS) as pool:
             batch = torch.stack(list(pool.map(one, images, targets)))
-        return batch.flip(1) - batch.new_tensor(self.config.mean)[:, None, None]
+        batch = batch.flip(1) - batch.new_tensor(self.config.mean)[:, None, None]
+        return batch.contiguous(memory_format=torch.channels_last)
 
     def _regions(self, batch: _Batch, maps: Tensor) -> list[Regions]:
         boxes = self.proposals(maps, batch.targets)
@@ -208,10 +210,12 @@ class BottomUpDetector:
     def features(self, maps: Tensor, boxes: Sequence[Tensor]) -> Tensor:
         """Features (n, d) of the boxes of all images, in order."""
         at_once = _AT_ONCE.get(self.device.type, 64)
+        maps = maps.contiguous()  # as torchvision's pooling reads them
         parts = [maps.new_zeros(0, self.dim)]
         for place, each in enumerate(boxes):
             for part in each.split(at_once) if len(each) else ():
-                parts.append(self.network.region_features(self.network.pool(maps[place : place + 1], [part])))
+                cells = self.network.pool(maps[place : place + 1], [part])
+                parts.append(self.network.region_features(cells.contiguous(memory_format=torch.channels_last)))
         return torch.cat(parts)
 
     def _results(self, batch: _Batch, boxes: list[Tensor], features: Tensor, classes: Tensor, scores: Tensor,

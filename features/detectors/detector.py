@@ -26,9 +26,8 @@ class DetectorOptions:
     score_threshold: float | None = None
     # Intersection over union above which the lower-scored box of the same class is dropped: 0.3, or the preset's.
     nms: float | None = None
-    # Whose rule chooses among proposals (bottom-up, detectron2): caffe, detectron2 or predictor; that of the published
-    # extractor unless given.
-    preset: Literal["", "caffe", "detectron2", "predictor"] = ""
+    # Whose rule chooses among proposals (bottom-up, detectron2); auto is that of the published extractor.
+    preset: Literal["auto", "caffe", "detectron2", "predictor"] = "auto"
     # Configuration of a detectron2 model: a .yaml or .py file, or a name in detectron2's model zoo.
     config: str = ""
     # Store each region's probabilities of all classes too (bottom-up, detectron2).
@@ -60,8 +59,8 @@ def described(options: DetectorOptions, device: str) -> dict[str, Any]:
     Nor with the weights, which are spelt in many ways: their digest counts.
     """
     said = asdict(options) | {"device": device}
-    left_out = {name for name in ("preset", "config", "distributions") if not said[name]} | {"weights"}
-    return {name: value for name, value in said.items() if name not in left_out}
+    unset = {"preset": "auto", "config": "", "distributions": False}
+    return {name: value for name, value in said.items() if name != "weights" and unset.get(name) != value}
 
 
 class Detector(Protocol):

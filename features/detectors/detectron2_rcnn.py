@@ -47,7 +47,7 @@ class Detectron2Detector:
             torch.set_num_threads(options.threads)
         self.setup, self.model = setup, setup.model
         self.heads = Heads(self.model)
-        self.preset = options.preset or "predictor"
+        self.preset = "predictor" if options.preset == "auto" else options.preset
         if self.preset != "predictor" and not self.heads.plain:
             raise HeedError(f"The preset {self.preset!r} needs a Faster or Mask R-CNN with one box head and a softmax "
                             f"over its classes, which {type(self.model).__name__} with its heads is not; leave it out.")

@@ -50,7 +50,7 @@ class FasterRCNNDetector:
 
     def __init__(self, model: FasterRCNN, options: DetectorOptions, identity: dict[str, Any],
                  attribute_heads: Sequence[nn.Module] = ()) -> None:
-        if options.preset or options.config or options.distributions:
+        if options.preset != "auto" or options.config or options.distributions:
             raise HeedError(f"The detector {identity['name']!r} has one rule and no configuration: leave out --preset, "
                             "--config and --distributions, which are bottom-up's and detectron2's.")
         self.numbers = numbers(options)

@@ -2,7 +2,7 @@ import numpy as np
 import torch
 
 from features.boxes import iou
-from features.selection import choose, surviving
+from features.selection import choose, climb, confidences, detections, surviving, surviving_everywhere
 
 
 def published_rule(boxes, scores, overlap, threshold, least, most):
@@ -94,3 +94,87 @@ def test_no_boxes_at_all():
     confidence, _, chosen = run([(np.zeros((0, 4), np.float32), np.zeros((0, 5)))] * 2, 0.3, 0.2, (10, 100))
     assert confidence.shape == (0,)
     assert chosen == [[], []]
+
+
+def all_classes(boxes, scores, overlap):
+    """`published_rule`'s best scores, for torch tensors of one image."""
+    return published_rule(boxes.numpy(), scores.numpy(), overlap, 0.0, 0, 0)[0]
+
+
+def test_every_class_counts_where_an_image_is_short_of_confident_boxes():
+    """36 boxes of which most are under the floor: their order is the published one, as every class was suppressed."""
+    rng = np.random.default_rng(3)
+    parts = [random_image(rng, 50, 200), random_image(rng, 20, 200), random_image(rng, 40, 200)]
+    parts = [(boxes, scores * np.where(np.arange(len(boxes)) < 5, 1, 0.2)[:, None]) for boxes, scores in parts]
+    boxes = torch.from_numpy(np.concatenate([boxes for boxes, _ in parts]))
+    scores = torch.from_numpy(np.concatenate([scores for _, scores in parts]))
+    image = torch.repeat_interleave(torch.arange(3), torch.tensor([50, 20, 40]))
+    expected = np.concatenate([all_classes(torch.from_numpy(b), torch.from_numpy(s), 0.3) for b, s in parts])
+    np.testing.assert_allclose(surviving_everywhere(boxes, scores, image, 0.3), expected)
+    quick, _ = surviving(boxes, scores, image, 0.3)
+    assert not np.allclose(quick, expected)
+    found = confidences(boxes, scores, image, 0.3, 0.2, 36)
+    np.testing.assert_allclose(found, expected)
+    starts = np.array([0, 50, 70])
+    for chosen, start, (box, score) in zip(choose(found, image, 3, 0.2, (36, 36)), starts, parts, strict=True):
+        assert (chosen.numpy() - start).tolist() == published_rule(box, score, 0.3, 0.2, 36, 36)[1]
+
+
+def test_no_class_is_computed_anew_where_enough_boxes_are_confident():
+    rng = np.random.default_rng(4)
+    boxes, scores = random_image(rng, 30, 5)
+    boxes, scores, image = torch.from_numpy(boxes), torch.from_numpy(scores), torch.zeros(30, dtype=torch.long)
+    sure = int((surviving(boxes, scores, image, 0.3)[0] >= 0.05).sum())
+    assert torch.equal(confidences(boxes, scores, image, 0.3, 0.2, sure), surviving(boxes, scores, image, 0.3)[0])
+    # A threshold under the floor looks at every box.
+    exact = surviving_everywhere(boxes, scores, image, 0.3)
+    assert torch.equal(confidences(boxes, scores, image, 0.3, 0.01, 0), exact)
+
+
+def by_suppression(boxes, scores, overlap):
+    """Greedy suppression whatever the class."""
+    shared, left, kept = iou(boxes, boxes), list(np.argsort(-scores, kind="stable")), []
+    while left:
+        kept.append(left.pop(0))
+        left = [other for other in left if shared[kept[-1], other] <= overlap]
+    return kept
+
+
+def test_a_ladder_is_climbed_by_each_image_until_it_has_enough():
+    rng = np.random.default_rng(5)
+    rungs, parts = (0.3, 0.5, 0.7, 0.9), [random_image(rng, count, 3) for count in (60, 12, 200, 4)]
+    boxes = torch.from_numpy(np.concatenate([boxes for boxes, _ in parts]))
+    best = torch.from_numpy(np.concatenate([scores.max(1) for _, scores in parts]))
+    image = torch.repeat_interleave(torch.arange(5), torch.tensor([60, 0, 12, 200, 4]))
+    chosen = climb(boxes, best, image, 5, (10, 15), rungs)
+    assert len(chosen[1]) == 0
+    used, start = set(), 0
+    for place, (box, scores) in zip([0, 2, 3, 4], parts, strict=True):
+        for rung in rungs:
+            expected = by_suppression(box, scores.max(1), rung)
+            if len(expected) >= 10:
+                break
+        used.add(rung)
+        assert (chosen[place].numpy() - start).tolist() == expected[:15]
+        start += len(box)
+    assert len(used) > 1
+
+
+def test_detections_are_those_of_a_loop_over_images_and_classes():
+    rng = np.random.default_rng(6)
+    boxes = torch.from_numpy(np.concatenate([random_image(rng, 90, 1)[0] for _ in range(2)]))
+    scores = torch.from_numpy(rng.permutation(180) / 180)
+    kinds, image = torch.from_numpy(rng.integers(0, 4, 180)), torch.arange(180) // 90
+    for place, found in enumerate(detections(boxes, scores, kinds, image, 3, 0.4, 25)):
+        expected = []
+        for kind in range(4):
+            members = np.flatnonzero((image == place) & (kinds == kind))
+            expected += members[by_suppression(boxes.numpy()[members], scores.numpy()[members], 0.4)].tolist()
+        assert found.tolist() == sorted(expected, key=lambda i: -scores[i])[:25]
+
+
+def test_rules_take_images_without_any_box():
+    boxes, image = torch.zeros(0, 4), torch.zeros(0, dtype=torch.long)
+    assert [len(part) for part in climb(boxes, torch.zeros(0), image, 2, (1, 2), [0.3])] == [0, 0]
+    assert [len(part) for part in detections(boxes, torch.zeros(0), image, image, 2, 0.3, 9)] == [0, 0]
+    assert confidences(boxes, torch.zeros(0, 7), image, 0.3, 0.2, 5).shape == (0,)
