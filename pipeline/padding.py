@@ -18,10 +18,11 @@ class Padded:
 
     values: np.ndarray
     """In the store's number type, zero where there is nothing: (batch, longest, …) of a ragged field, (batch, …) of one
-    of fixed size; strings and bytes as objects, (batch,)."""
+    of fixed size; strings, bytes and sequences of files as objects, (batch,)."""
     lengths: np.ndarray
-    """(batch,) int64: number of elements; of a field of fixed size 1, or 0 where the store has no row."""
+    """(batch,) int64: number of elements or files; of a field of fixed size 1, or 0 where the store has no row."""
     ragged: bool = True
+    """Whether ``values`` are padded along their second axis."""
 
     @property
     def mask(self) -> np.ndarray:

@@ -240,13 +240,11 @@ class Store:
         self, name: str, rows: np.ndarray, spans: Sequence[tuple[int, int]] | np.ndarray | None
     ) -> list[np.ndarray]:
         """A ragged field's stored values of each row, cut to its span: views of the shards."""
+        if not self.identity.fields[name].ragged:
+            raise HeedError(f"field {name!r} of {self.path} has one size in every row; read it with row().")
         positions = np.searchsorted(self._starts, rows, side="right") - 1
-        pieces = []
-        for position, inner in zip(positions.tolist(), (rows - self._starts[positions]).tolist(), strict=True):
-            column = self.shard(position).column(name)
-            if column.offsets is None:
-                raise HeedError(f"field {name!r} of {self.path} has one size in every row; read it with row().")
-            pieces.append(column.values[column.offsets[inner]:column.offsets[inner + 1]])
+        pieces = [self.shard(position).array(inner, name) for position, inner
+                  in zip(positions.tolist(), (rows - self._starts[positions]).tolist(), strict=True)]
         if spans is None:
             return pieces
         return [piece[max(0, start):max(0, stop)]

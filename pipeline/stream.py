@@ -22,6 +22,7 @@ import numpy as np
 
 from features.errors import HeedError
 from pipeline.ahead import read_ahead
+from pipeline.fields import Field
 from pipeline.padding import Padded
 from pipeline.places import Place
 from pipeline.sampler import Order, batch_rows, sample_order, steps_per_epoch
@@ -193,44 +194,55 @@ def read_rows(
     if len(there) == len(rows):
         return {name: _read_field(store, name, rows, spans) for name in fields}
     cut = [spans[i] for i in there.tolist()] if spans is not None else None
-    return {name: _spread(_read_field(store, name, rows[there], cut), there, len(rows)) for name in fields}
+    return {name: _spread(_read_field(store, name, rows[there], cut), store.fields[name], there, len(rows))
+            for name in fields}
 
 
 def row_lengths(store: Store, name: str) -> np.ndarray:
     """Number of elements of a ragged field in each row of a store, (rows,) int64; touches every shard."""
-    lengths = [np.zeros(0, np.int64)]
-    for position in range(len(store.records)):
-        offsets = store.shard(position).column(name).offsets
-        if offsets is None:
-            raise HeedError(f"Field {name!r} of {store.path} has one size in every row; it has no lengths to go by.")
-        lengths.append(np.diff(offsets))
-    return np.concatenate(lengths).astype(np.int64)
+    if not store.fields[name].ragged:
+        raise HeedError(f"Field {name!r} of {store.path} has one size in every row; it has no lengths to go by.")
+    lengths = [store.shard(position).lengths(name) for position in range(len(store.records))]
+    return np.concatenate([np.zeros(0, np.int64), *lengths])
 
 
 def _read_field(store: Store, name: str, rows: np.ndarray, spans: Sequence[tuple[int, int]] | None) -> Padded:
-    field = store.identity.fields[name]
-    one = np.ones(len(rows), np.int64)
+    field = store.fields[name]
     if field.dtype in ("string", "bytes"):
-        values = np.empty(len(rows), object)
-        for slot, row in enumerate(rows.tolist()):
-            values[slot] = store.row(row)[name]
-        return Padded(values, one, ragged=False)
+        return _read_objects(store, name, rows, spans)
     if field.ragged:
         return Padded(*store.gather(name, rows, spans))
     values = np.empty((len(rows), *field.inner), field.dtype)
     for slot, row in enumerate(rows.tolist()):
         position, inner = store.locate(row)
-        values[slot] = store.shard(position).column(name).values[inner]
-    return Padded(values, one, ragged=False)
+        values[slot] = store.shard(position).array(inner, name)
+    return Padded(values, np.ones(len(rows), np.int64), ragged=False)
 
 
-def _spread(dense: Padded, there: np.ndarray, count: int) -> Padded:
+def _read_objects(store: Store, name: str, rows: np.ndarray, spans: Sequence[tuple[int, int]] | None) -> Padded:
+    values, lengths = np.empty(len(rows), object), np.ones(len(rows), np.int64)
+    for slot, row in enumerate(rows.tolist()):
+        value = store.row(row)[name]
+        if store.fields[name].ragged:
+            value = value[slice(*np.maximum(0, spans[slot]).tolist())] if spans is not None else value
+            lengths[slot] = len(value)
+        values[slot] = value
+    return Padded(values, lengths, ragged=False)
+
+
+def _spread(dense: Padded, field: Field, there: np.ndarray, count: int) -> Padded:
     """``dense`` in a batch of ``count``, at the places ``there``; nothing at the others."""
     values = np.zeros((count, *dense.values.shape[1:]), dense.values.dtype)
-    if values.dtype == object:
-        values[:] = "" if len(dense.values) and isinstance(dense.values[0], str) else b""
     lengths = np.zeros(count, np.int64)
-    values[there], lengths[there] = dense.values, dense.lengths
+    if values.dtype == object:
+        nothing: Any = () if field.ragged else "" if field.dtype == "string" else b""
+        for slot in range(count):
+            values[slot] = nothing
+        for slot, value in zip(there.tolist(), dense.values, strict=True):
+            values[slot] = value
+    else:
+        values[there] = dense.values
+    lengths[there] = dense.lengths
     return Padded(values, lengths, dense.ragged)
 
 
@@ -254,7 +266,7 @@ def _lacking(join: Join[T], samples: Sequence[T], rows: np.ndarray) -> Missing |
 
 
 def _check_fields(name: str, join: Join[Any]) -> None:
-    fields = join.store.identity.fields
+    fields = join.store.fields
     for field in join.fields:
         if field not in fields:
             raise HeedError(f"{join.store.path}, joined as {name}, has no field {field!r}; it has {', '.join(fields)}.")

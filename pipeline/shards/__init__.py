@@ -48,8 +48,16 @@ class Shard(Protocol):
         """One row; arrays may be read-only views of the file."""
         ...
 
+    def array(self, index: int, name: str) -> np.ndarray:
+        """One row's value of a numeric field; may be a read-only view of the file."""
+        ...
+
+    def lengths(self, name: str) -> np.ndarray:
+        """Number of elements of a ragged numeric field in each row, (rows,) int64."""
+        ...
+
     def column(self, name: str) -> Column:
-        """A numeric field of all rows, for copying many rows fast."""
+        """A numeric field of all rows; of some formats it is read into memory."""
         ...
 
 

@@ -128,16 +128,26 @@ class ArrowShard:
             if field.dtype in ("string", "bytes"):
                 row[name] = self._batch.column(name)[index].as_py()
                 continue
-            column = self.column(name)
-            if column.offsets is not None:
-                row[name] = column.values[column.offsets[index]:column.offsets[index + 1]]
-            else:
-                row[name] = column.values[index] if field.shape else column.values[index].item()
+            row[name] = self.array(index, name) if field.shape else self.array(index, name).item()
         return row
 
     def _blobs(self, name: str, index: int) -> Blobs:
         values = self._batch.column(name)[index].values
         return Blobs(len(values), lambda number: values[number].as_py())
+
+    def array(self, index: int, name: str) -> np.ndarray:
+        """One row's value of a numeric field, a read-only view of the mapped file."""
+        column = self._columns.get(name) or self.column(name)
+        if column.offsets is None:
+            return column.values[index]
+        return column.values[column.offsets[index]:column.offsets[index + 1]]
+
+    def lengths(self, name: str) -> np.ndarray:
+        """Number of elements of a ragged numeric field in each row, (rows,) int64."""
+        offsets = self.column(name).offsets
+        if offsets is None:
+            raise HeedError(f"field {name!r} has one size in every row.")
+        return np.diff(offsets).astype(np.int64)
 
     def column(self, name: str) -> Column:
         """A numeric field of all rows, without a copy."""

@@ -28,7 +28,7 @@ class DamagedTar(HeedError):
     """A tar that is cut short or damaged; what came before that was whole."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Member:
     """One entry of a tar that is no folder."""
 
@@ -44,11 +44,13 @@ class Member:
 class TarReader:
     """Reads a tar from the place at which ``file`` is; ``where`` is what errors call it.
 
+    Members of more than ``most`` bytes are refused; without ``seek`` they are passed over by reading.
+
     `next` gives members in order; between two calls the content of the first may be taken with `read`, once.
     """
 
-    def __init__(self, file: BinaryIO, where: str, seek: bool = True) -> None:
-        self._file, self._where = file, where
+    def __init__(self, file: BinaryIO, where: str, seek: bool = True, most: int = MAX_BYTES) -> None:
+        self._file, self._where, self._most = file, where, most
         self._at = 0
         self._next = 0
         self._end = _bytes_left(file) if seek else None
@@ -84,7 +86,7 @@ class TarReader:
             if kind == _FOLDER or (kind == b"\0" and name.endswith("/")):
                 continue
             sparse = kind == _SPARSE or any(key.startswith("GNU.sparse") for key in told)
-            return Member(name, self._at, size, _refusal(name, kind, size, sparse))
+            return Member(name, self._at, size, _refusal(name, kind, size, sparse, self._most))
 
     def read(self, member: Member) -> bytes:
         """The content of the member that `next` has just given."""
@@ -172,7 +174,7 @@ class TarReader:
         return DamagedTar(f"{self._where} is damaged at byte {place}: {what}. What follows cannot be read.")
 
 
-def _refusal(name: str, kind: bytes, size: int, sparse: bool) -> str:
+def _refusal(name: str, kind: bytes, size: int, sparse: bool, most: int) -> str:
     if kind in _LINKS:
         return "is a link; heed follows none"
     if sparse:
@@ -181,13 +183,13 @@ def _refusal(name: str, kind: bytes, size: int, sparse: bool) -> str:
         return "is no file but a device, a pipe or something unknown"
     if name.startswith(("/", "\\")) or ".." in name.replace("\\", "/").split("/"):
         return "has a name that leads out of the tar (it is absolute or has ..)"
-    return f"has {size} bytes; heed reads members of up to {MAX_BYTES}" if size > MAX_BYTES else ""
+    return f"has {size} bytes; heed reads members of up to {most}" if size > most else ""
 
 
 def _name(header: bytes) -> str:
     """The name of a header; the prefix is POSIX's alone, GNU tar keeps other things there."""
-    name, prefix = _text(header[:100]), _text(header[345:500])
-    return f"{prefix}/{name}" if prefix and header[257:263] == b"ustar\0" else name
+    name = _text(header[:100])
+    return f"{_text(header[345:500])}/{name}" if header[345] and header[257:263] == b"ustar\0" else name
 
 
 def _text(field: bytes) -> str:

@@ -1,4 +1,6 @@
 import io
+import tarfile
+import tracemalloc
 
 import numpy as np
 import pyarrow as pa
@@ -9,6 +11,7 @@ from hypothesis import strategies as st
 from features.errors import HeedError
 from pipeline.fields import Field
 from pipeline.shards import FORMATS, open_shard, shard_format
+from tests.pipeline.tars.made import made_tar
 
 FIELDS = {
     "key": Field("string"), "width": Field("int32"), "boxes": Field("float32", (None, 4)),
@@ -26,6 +29,11 @@ def make_rows(lengths, seed=0):
         "mean": rng.normal(size=2).astype(np.float32), "grid": rng.integers(-9, 9, (n, 2, 2)).astype(np.int8),
         "jpeg": rng.bytes(n + 1),
     } for i, n in enumerate(lengths)]
+
+
+class Trap:
+    def __reduce__(self):
+        return print, ("unpickled",)
 
 
 def written(rows, format_name):
@@ -88,6 +96,69 @@ def test_an_arrow_row_is_a_view_not_a_copy(tmp_path):
     shard = open_shard(path, "arrow", FIELDS)
     assert shard.row(1)["features"].base is not None
     assert np.shares_memory(shard.row(1)["features"], shard.column("features").values)
+
+
+def test_a_tar_row_is_a_view_and_reading_rows_keeps_nothing(tmp_path):
+    path = tmp_path / "s.tar"
+    path.write_bytes(written(make_rows([2000] * 20), "webdataset"))
+    shard = open_shard(path, "webdataset", FIELDS)
+    tracemalloc.start()
+    total = sum(shard.array(i, "features").sum(dtype=np.float64) for i in range(len(shard)))
+    assert tracemalloc.get_traced_memory()[0] < 20_000  # the features are 240,000 bytes
+    tracemalloc.stop()
+    assert total == sum(row["features"].sum(dtype=np.float64) for row in make_rows([2000] * 20))
+    assert not shard.array(0, "features").flags.writeable
+
+
+@pytest.mark.parametrize("format_name", FORMATS)
+def test_one_rows_value_and_all_lengths_are_told_without_reading_the_rest(format_name, tmp_path):
+    path, rows = tmp_path / "s", make_rows([2, 0, 3])
+    path.write_bytes(written(rows, format_name))
+    shard = open_shard(path, format_name, FIELDS)
+    assert shard.lengths("features").tolist() == shard.lengths("grid").tolist() == [2, 0, 3]
+    for i, row in enumerate(rows):
+        for name in ("features", "grid", "mean", "classes"):
+            assert np.array_equal(shard.array(i, name), row[name]) and shard.array(i, name).dtype == row[name].dtype
+        assert shard.array(i, "width") == row["width"]
+    with pytest.raises(HeedError, match="one size in every row"):
+        shard.lengths("mean")
+    with pytest.raises(HeedError, match="no numbers"):
+        shard.array(0, "jpeg")
+
+
+def tar_with(path, changes):
+    """A shard of one row with members replaced, or left out where the content is None."""
+    with tarfile.open(fileobj=io.BytesIO(written(make_rows([2]), "webdataset"))) as tar:
+        members = {member.name: tar.extractfile(member).read() for member in tar}
+    path.write_bytes(made_tar([(name, data) for name, data in {**members, **changes}.items() if data is not None]))
+    return path
+
+
+def npy(array, **options):
+    buffer = io.BytesIO()
+    np.save(buffer, array, **options)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("content", [
+    b"", b"\x93NUMPY\x01\x00", npy(np.zeros((2, 3), np.float32)), npy(np.zeros((2, 4), np.float16)),
+    npy(np.zeros((2, 3), np.float16))[:-1], npy(np.asfortranarray(np.ones((2, 3), np.float16))),
+    npy(np.array([[Trap()] * 3] * 2, object)), npy(np.zeros((2, 3), np.float16)).replace(b"(2, 3)", b"(2e9,"),
+    npy(np.zeros((2, 3), np.float16)).replace(b"(2, 3), }    ", b"(2, 300000), ")])
+def test_a_tars_array_that_is_not_what_the_store_says_is_refused_by_name(tmp_path, content):
+    shard = open_shard(tar_with(tmp_path / "7.tar", {"000000000.features.npy": content}), "webdataset", FIELDS)
+    with pytest.raises(HeedError, match=r"7\.tar: member 000000000\.features\.npy is damaged"):
+        shard.array(0, "features")
+
+
+def test_a_tar_that_lacks_a_member_or_a_value_is_refused_by_name(tmp_path):
+    for name in ("000000000.features.npy", "000000000.jpeg"):
+        with pytest.raises(HeedError, match=rf"7\.tar lacks the member {name}"):
+            open_shard(tar_with(tmp_path / "7.tar", {name: None}), "webdataset", FIELDS)
+    for content in (b"{", b"[]", b'{"width": 3}', b"\xff"):
+        shard = open_shard(tar_with(tmp_path / "7.tar", {"000000000.json": content}), "webdataset", FIELDS)
+        with pytest.raises(HeedError, match=r"7\.tar: member 000000000\.json is damaged"):
+            shard.key(0)
 
 
 def test_tar_shards_open_in_plain_webdataset(tmp_path):

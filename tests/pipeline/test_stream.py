@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from features.errors import HeedError
 from pipeline.annotations import Caption
+from pipeline.fields import Field, feature_fields
 from pipeline.job import run_job
 from pipeline.sampler import Order
 from pipeline.store import Store
@@ -168,6 +169,30 @@ def test_a_span_reads_only_that_part_of_a_row(videos):
                 assert np.array_equal(read.values[i, :read.lengths[i]], whole[max(0, start):stop])
     with pytest.raises(HeedError, match=r"'duration'.*no span"):
         Stream(samples, {"video": Join(videos, attrgetter("video"), ("duration",), span=attrgetter("span"))}, 2)
+
+
+@pytest.mark.parametrize("format", ["arrow", "webdataset"])
+def test_the_files_of_a_video_come_as_a_sequence_cut_to_the_span(tmp_path, format):
+    rows = [{"key": f"v{i}", "jpg": [bytes([i, j]) for j in range(i)]} for i in range(4)]
+    frames = rows_store(tmp_path / "f", rows, {"key": Field("string"), "jpg": Field("bytes", (None,))}, "frames",
+                        format=format)
+    samples = [Query(f"q{i}", f"v{i}", span) for i in range(5) for span in ((0, 9), (1, 2), (-3, 1))]
+    join = Join(frames, attrgetter("video"), ("jpg",), missing="keep", span=attrgetter("span"))
+    for batch in Stream(samples, {"frames": join}, batch=4).epoch(0).batches():
+        for i, query in enumerate(batch.samples):
+            number, (start, stop) = int(query.video[1:]), query.span
+            own = rows[number]["jpg"][max(0, start):stop] if number < 4 else []
+            assert list(batch["frames"]["jpg"].values[i]) == own
+            assert batch["frames"]["jpg"].lengths[i] == len(own)
+
+
+def test_features_of_one_byte_come_as_they_were_with_their_scales(tmp_path):
+    values, scales = np.array([[-127, 3, 0], [64, 127, 1]], np.int8), np.array([0.5, 0.01], np.float32)
+    row = {"key": "v", "features": values, "feature_scales": scales}
+    store = rows_store(tmp_path / "s", [row], {"key": Field("string"), **feature_fields(3, "int8")}, "tokens")
+    batch = Stream([Query("q", "v")], {"text": Join(store, attrgetter("video"))}, batch=1).epoch(0)[0]
+    read = batch["text"]["features"]
+    assert read.values.dtype == np.float32 and np.array_equal(read.values[0], values * scales[:, None])
 
 
 def test_a_field_that_a_store_has_not_is_refused_with_those_it_has(store):
