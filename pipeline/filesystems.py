@@ -29,11 +29,16 @@ def _forget() -> None:
 os.register_at_fork(after_in_child=_forget)
 
 
+def is_chained(url: str) -> bool:
+    """Whether a URL leads through others, as zip://a.jpg::s3://bucket/b.zip does; a name may hold :: as well."""
+    return "://" in url.partition("::")[2]
+
+
 def filesystem(url: str) -> tuple[Any, str]:
     """fsspec's file system for a URL, one for all threads of a process, and the URL's path in it."""
     from fsspec.core import url_to_fs
 
-    if "::" in url:
+    if is_chained(url):
         return _known(url, url_to_fs, url)
     scheme, _, rest = url.partition("://")
     key = f"{scheme}://{rest.partition('/')[0]}"

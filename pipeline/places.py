@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from features.errors import HeedError
-from pipeline.filesystems import AT_ONCE
+from pipeline.filesystems import AT_ONCE, is_chained
 from pipeline.remote import Remote
 from pipeline.retries import shown
 
@@ -37,7 +37,7 @@ def place(where: str | Path | Remote) -> Place:
     scheme, mark, rest = text.partition("://")
     if not mark or scheme in ("file", "local"):
         return Path(rest if mark else where)
-    if "::" in text:
+    if is_chained(text):
         raise HeedError(f"{shown(text)} chains URLs (::), which heed does only for single inputs of a list.")
     return Remote(text if rest == "" else text.rstrip("/"))
 

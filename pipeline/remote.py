@@ -140,7 +140,7 @@ class Remote:
             return False
         try:
             self._put(lambda fs, path: fs.pipe_file(path, data, mode="create"), aside=False)
-        except HeedError as error:
+        except (HeedError, TypeError) as error:  # TypeError: its fsspec package knows no conditional writes
             if _is_there_already(error):
                 return False
             self.write_bytes(data)

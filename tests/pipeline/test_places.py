@@ -49,6 +49,7 @@ def test_a_place_is_a_path_or_a_url(where, expected):
 def test_chained_urls_are_refused():
     with pytest.raises(HeedError, match="chains URLs"):
         place("simplecache::s3://bucket/store")
+    assert place("s3://bucket/a::b") == Remote("s3://bucket/a::b")  # a name
 
 
 def test_names_are_joined_before_a_query():

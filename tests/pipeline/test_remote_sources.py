@@ -5,6 +5,7 @@ import io
 import json
 import tarfile
 import time
+import zipfile
 
 import pyarrow as pa
 import pyarrow.csv
@@ -23,7 +24,7 @@ from tests.pipeline.flaky import flaky_server
 from tests.pipeline.toy import Toy
 
 needs_aiohttp = pytest.mark.skipif(not importlib.util.find_spec("aiohttp"), reason="aiohttp is not installed")
-FILES = {"b/one.jpg": b"input 1", "a.b/two.JPG": b"bad", "a b#c.png": b"input 3", "notes.txt": b"none"}
+FILES = {"b/one.jpg": b"input 1", "a.b/two.JPG": b"bad", "a b#c?.png": b"input 3", "notes.txt": b"none"}
 
 
 @pytest.fixture(autouse=True)
@@ -179,6 +180,14 @@ def test_dead_inputs_are_not_asked_for_as_long_as_stores_are(monkeypatch):
     assert len(waited) == sources.SECONDS / 5 - 1
 
 
+def test_a_file_in_an_archive_at_a_url_is_read_through_both(root):
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w") as archive:
+        archive.writestr("x.jpg", b"input")
+    (root / "a.zip").write_bytes(data.getvalue())
+    assert read_bytes(Item("x", f"zip://x.jpg::{root}/a.zip")) == b"input"
+
+
 def test_a_member_shorter_than_listed_and_a_file_of_no_bytes_are_told_and_read(root):
     (root / "x").write_bytes(b"123")
     (root / "empty").write_bytes(b"")
@@ -204,7 +213,7 @@ def test_extraction_from_url_to_url_on_the_command_line(root, monkeypatch, capsy
     assert heed.main(command) == 3
     assert f"{root}/store: 2 of 3 images stored in 2 shards" in capsys.readouterr().out
     store = Store.open(root / "store")
-    assert [store.find(key) for key in ("a b#c.png", "a.b/two.JPG", "b/one.jpg")] == [0, None, 1]
+    assert [store.find(key) for key in ("a b#c?.png", "a.b/two.JPG", "b/one.jpg")] == [0, None, 1]
     before = {name: (root / "store/shards" / name).read_bytes() for name in (root / "store/shards").files()}
     (root / "store/shards/000001.arrow").unlink()
     assert heed.main(["store", "repair", f"{root}/store"]) == 0
