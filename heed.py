@@ -22,6 +22,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "scenes": ("pipeline.commands.scenes:Scenes", "render the scenes dataset, with its truth"),
     "extract regions": ("pipeline.commands.extract:ExtractRegions", "images into a store of region features"),
     "extract frames": ("pipeline.commands.frames:ExtractFrames", "videos into a store of frames"),
+    "extract clips": ("pipeline.commands.clips:ExtractClips", "videos into a store of a feature for each clip"),
     "import": ("pipeline.commands.exchange:Import", "somebody else's feature files into a store"),
     "store info": ("pipeline.commands.store:StoreInfo", "what a store holds"),
     "store verify": ("pipeline.commands.store:StoreVerify", "is a store sound?"),

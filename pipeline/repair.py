@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 from features.errors import HeedError
+from pipeline.commands.clips import ExtractClips
 from pipeline.commands.exchange import Import
 from pipeline.commands.extract import ExtractRegions
 from pipeline.commands.frames import ExtractFrames
@@ -25,6 +26,7 @@ from pipeline.store import Store
 MAKERS = {
     "extract regions": (ExtractRegions, "source", "store"),
     "extract frames": (ExtractFrames, "source", "store"),
+    "extract clips": (ExtractClips, "source", "store"),
     "import": (Import, "path", "store"),
     "store convert": (StoreConvert, "store", "out"),
     "store merge": (StoreMerge, "stores", "out"),

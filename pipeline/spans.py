@@ -45,11 +45,15 @@ def clip_spans(duration: float, seconds: float, last: Last = "half") -> np.ndarr
 def sample_times(spans: np.ndarray, seconds: float, count: int, duration: float) -> np.ndarray:
     """``count`` times in each clip, (n, count): the middles of as many equal parts of a whole clip.
 
-    Where the last clip is shorter than the others, times behind the end give the last frame: the published extractors
-    repeat it too.
+    Where the last clip is shorter than the others, the last time before the end stands for those behind it, as the
+    published extractors repeat the last frame; where there is none, the clip's start does.
     """
-    offsets = (np.arange(count) + 0.5) * seconds / count
-    return np.minimum(spans[:, :1] + offsets, duration)
+    times = spans[:, :1] + (np.arange(count) + 0.5) * seconds / count
+    before = max(1, int((times[-1] < duration - CLOSE).sum()))
+    if times[-1, 0] >= duration - CLOSE:
+        times[-1, 0] = spans[-1, 0]
+    times[-1, before:] = times[-1, before - 1]
+    return times
 
 
 def windows_of(seconds: float, frames: int, rate: float) -> int:

@@ -38,7 +38,9 @@ def test_times_are_the_middles_of_equal_parts_and_stop_at_the_end():
     spans = clip_spans(5.2, 2.0)
     assert spans.tolist() == [[0, 2], [2, 4], [4, 5.2]]
     assert sample_times(spans, 2.0, 1, 5.2).tolist() == [[1], [3], [5]]
-    assert np.allclose(sample_times(spans, 2.0, 4, 5.2)[2], [4.25, 4.75, 5.2, 5.2])
+    assert np.allclose(sample_times(spans, 2.0, 4, 5.2)[2], [4.25, 4.75, 4.75, 4.75])
+    assert sample_times(clip_spans(3, 2.0), 2.0, 1, 3.0).tolist() == [[1], [2]]  # nothing is shown at 3.0
+    assert sample_times(clip_spans(0.3, 2.0), 2.0, 2, 0.3).tolist() == [[0, 0]]
     flat = sample_times(clip_spans(8, 2.0), 2.0, 5, 8).ravel()
     assert np.allclose(np.diff(flat), 0.4)  # evenly over all clips
 
