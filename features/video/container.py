@@ -47,7 +47,7 @@ class VideoSource:
 VideoPath = str | os.PathLike[str] | VideoSource
 
 
-@dataclass
+@dataclass(frozen=True)
 class OpenVideo:
     """An open container with the picture stream that is looked at."""
 
@@ -57,22 +57,14 @@ class OpenVideo:
     """What the file's clock shows at time 0."""
     picky: bool = False
     """Whether the decoder refuses what it would otherwise patch up."""
-    shift: Fraction | None = None
-    """What is taken off on top, once the first frame has been seen: AVI files have decoding times only."""
 
     def seconds(self, pts: int) -> float:
         """Time of a presentation timestamp of the stream."""
-        return float(pts * _time_base(self.stream) - self.start - (self.shift or 0))
-
-    def begin(self, pts: int) -> None:
-        """Say that the first frame has this timestamp; in an AVI file that is time 0, whatever the decoder's delay."""
-        if self.shift is None:
-            is_avi = self.container.format.name == "avi"
-            self.shift = pts * _time_base(self.stream) - self.start if is_avi else Fraction(0)
+        return float(pts * _time_base(self.stream) - self.start)
 
     def pts(self, seconds: float) -> int:
         """The presentation timestamp at or before a time."""
-        return int((Fraction(seconds) + self.start + (self.shift or 0)) // _time_base(self.stream))
+        return int((Fraction(seconds) + self.start) // _time_base(self.stream))
 
 
 @contextmanager
@@ -154,7 +146,7 @@ def reason(error: BaseException) -> str:
     """FFmpeg's or the disk's error in one sentence without a name."""
     import av
 
-    if isinstance(error, av.InvalidDataError):
+    if isinstance(error, (av.InvalidDataError, av.EOFError, av.ArgumentError)):
         return "the file is no video that FFmpeg can read, or its header is damaged or cut off"
     return f"cannot be read: {_words(error)}"
 

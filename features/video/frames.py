@@ -171,10 +171,13 @@ def _lasts(begin: float, frame: VideoFrame, time: float) -> bool:
 def decoded(video: OpenVideo, damage: Damage, keys_only: bool = False) -> Iterator[tuple[float, VideoFrame]]:
     """Every frame (or keyframe) from where the container stands, with its time, in the order the decoder gives them.
 
-    A frame without a timestamp follows the one before by a frame's length. What cannot be decoded before the first
-    frame is passed over, as a piece cut from a broadcast begins in the middle of a group of pictures (in a picky walk
-    it is not, as several threads tell errors in another order than frames); later, ``damage`` is told. At the end of a
-    file several threads keep errors to themselves: a picky walk looks whether the last packets have become frames.
+    A frame without a timestamp follows the one before by a frame's length. AVI files have decoding times only, and what
+    FFmpeg makes of them is off by the decoder's delay: there frame i is shown when packet i is decoded.
+
+    What cannot be decoded before the first frame is passed over, as a piece cut from a broadcast begins in the middle
+    of a group of pictures (in a picky walk it is not, as several threads tell errors in another order than frames);
+    later, ``damage`` is told. At the end of a file several threads keep errors to themselves: a picky walk looks
+    whether the last packets have become frames.
     """
     import av
 
@@ -184,6 +187,8 @@ def decoded(video: OpenVideo, damage: Damage, keys_only: bool = False) -> Iterat
     following, begun = 0.0, video.picky
     sent: deque[int | None] = deque(maxlen=_LAST)
     got: deque[int | None] = deque(maxlen=2 * _LAST)
+    begins: deque[int | None] = deque()
+    is_avi = video.container.format.name == "avi"
     if keys_only:
         video.stream.codec_context.skip_frame = "NONKEY"
     while True:
@@ -197,11 +202,11 @@ def decoded(video: OpenVideo, damage: Damage, keys_only: bool = False) -> Iterat
             continue
         if packet is not None and packet.size and not packet.is_discard and (packet.is_keyframe or not keys_only):
             sent.append(packet.pts)
+            begins.append(packet.dts)
         for frame in frames:
             got.append(frame.pts)
-            if frame.pts is not None:
-                video.begin(frame.pts)
-            time = following if frame.pts is None else video.seconds(frame.pts)
+            pts = (begins.popleft() if begins else None) if is_avi else frame.pts
+            time = following if pts is None else video.seconds(pts)
             following, begun = time + step, True
             if frame.is_corrupt:
                 damage.found(time)
