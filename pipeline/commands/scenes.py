@@ -36,10 +36,13 @@ class Scenes:
     video_size: int = 112
     # Frames a second.
     video_fps: int = 8
+    # Processes that render; by default one a core where there is enough to do. What they write is always the same.
+    workers: int | None = None
 
     def run(self) -> int:
         """Render."""
         from pipeline.progress import JobProgress
+        from pipeline.scenes.rendering import default_workers
 
         if self.images < 1 and self.videos < 1:
             raise HeedError(f"{self.images} pictures and {self.videos} videos are nothing to render; ask for some.")
@@ -48,14 +51,15 @@ class Scenes:
 
             with JobProgress("rendering", self.images, "images") as progress:
                 write_scenes(self.out, self.images, self.seed, self.size, lambda done, _: progress.update(done),
-                             self.flavour)
+                             self.flavour, self.workers or default_workers(self.images, worth=200))
             print(f"{self.out}: {self.images} scenes of {self.size} x {self.size} pixels.")
         if self.videos > 0:
             from pipeline.scenes.video import write_videos
 
             with JobProgress("rendering", self.videos, "videos") as progress:
                 write_videos(self.out, self.videos, self.seed, self.video_seconds, self.video_size, self.video_fps,
-                             lambda done, _: progress.update(done))
+                             lambda done, _: progress.update(done),
+                             self.workers or default_workers(self.videos, worth=5))
             print(f"{self.out}: {self.videos} videos of {self.video_seconds} seconds, "
                   f"{self.video_size} x {self.video_size} pixels.")
         return 0

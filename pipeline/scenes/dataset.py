@@ -10,8 +10,10 @@ A part of the annotations is written after its images, aside and renamed: a part
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,7 @@ from pipeline.scenes.flavours import FLAVOURS
 from pipeline.scenes.language import captions
 from pipeline.scenes.lettering import line_box
 from pipeline.scenes.questions import questions
+from pipeline.scenes.rendering import in_order
 from pipeline.scenes.shapes import SHAPES
 from pipeline.scenes.text_questions import text_questions
 from pipeline.scenes.world import COLOURS, SETTINGS, SIZES, TEXTURES, Scene, relations
@@ -98,39 +101,56 @@ def annotate_questions(of: Scene) -> dict[str, Any]:
 
 def write_scenes(
     out: str | Path, images: int, seed: int = 0, size: int = 160, progress: Callable[[int, int], None] | None = None,
-    flavour: str = "objects",
+    flavour: str = "objects", workers: int = 1,
 ) -> None:
     """Write the first ``images`` scenes of a seed to ``out``, or what of them is not there yet.
 
     ``progress`` is called with (images done, images in all) after each image and each part found. ``flavour`` is one of
-    `FLAVOURS`. A folder that holds other scenes raises `HeedError`; one with fewer scenes grows.
+    `FLAVOURS`; ``workers`` processes render. A folder that holds other scenes raises `HeedError`; one with fewer
+    scenes grows.
     """
     out = Path(out)
     if flavour not in FLAVOURS:
         raise HeedError(f"There are no scenes of the flavour {flavour!r}; there are {', '.join(FLAVOURS)}.")
     _claim(out, images, seed, size, flavour)
-    scene = FLAVOURS[flavour]
     for folder in ("images", "annotations", "questions"):
         (out / folder).mkdir(exist_ok=True)
-    for first in range(0, images, PART):
-        indices = range(first, min(first + PART, images))
-        part = out / "annotations" / f"{first:06d}.jsonl"
-        asked = out / "questions" / f"{first:06d}.jsonl"
-        if not _whole(asked, len(indices)):
-            rows = [annotate_questions(scene(seed, index)) for index in indices]
-            _write_lines(asked, [json.dumps(row, separators=(",", ":")) for row in rows])
-        if _whole(part, len(indices)):
+    parts = [range(first, min(first + PART, images)) for first in range(0, images, PART)]
+    missing = [index for part in parts if not _whole(_part(out, "annotations", part), len(part)) for index in part]
+    made = in_order(partial(_make, seed, size, flavour), missing, workers)
+    for part in parts:
+        if _whole(_part(out, "annotations", part), len(part)):
+            if not _whole(_part(out, "questions", part), len(part)):
+                _write_lines(_part(out, "questions", part), [_asked(seed, flavour, index) for index in part])
             if progress:
-                progress(indices.stop, images)
+                progress(part.stop, images)
             continue
-        lines = []
-        for index in indices:
-            of = scene(seed, index)
-            Image.fromarray(render(of, size)).save(out / "images" / f"{index:06d}.png", compress_level=2)
-            lines.append(json.dumps(annotate(of, size)))
+        lines, asked = [], []
+        for index in part:
+            picture, line, question = next(made)
+            (out / "images" / f"{index:06d}.png").write_bytes(picture)
+            lines.append(line)
+            asked.append(question)
             if progress:
                 progress(index + 1, images)
-        _write_lines(part, lines)
+        _write_lines(_part(out, "questions", part), asked)
+        _write_lines(_part(out, "annotations", part), lines)
+
+
+def _make(seed: int, size: int, flavour: str, index: int) -> tuple[bytes, str, str]:
+    """A scene's PNG file, its line of annotations and its line of questions."""
+    of = FLAVOURS[flavour](seed, index)
+    file = io.BytesIO()
+    Image.fromarray(render(of, size)).save(file, "PNG", compress_level=2)
+    return file.getvalue(), json.dumps(annotate(of, size)), _asked(seed, flavour, index)
+
+
+def _asked(seed: int, flavour: str, index: int) -> str:
+    return json.dumps(annotate_questions(FLAVOURS[flavour](seed, index)), separators=(",", ":"))
+
+
+def _part(out: Path, kind: str, indices: range) -> Path:
+    return out / kind / f"{indices.start:06d}.jsonl"
 
 
 def _whole(part: Path, lines: int) -> bool:

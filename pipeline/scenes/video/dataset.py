@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from features.errors import HeedError
 from pipeline.atomic import atomic_write, write_json
 from pipeline.scenes.dataset import split_of
 from pipeline.scenes.language import ScenePhrase
+from pipeline.scenes.rendering import in_order
 from pipeline.scenes.shapes import SHAPES
 from pipeline.scenes.video.draw import boxes_at, draw_frames
 from pipeline.scenes.video.encode import encode
@@ -85,35 +87,49 @@ def _phrases(phrases: Sequence[ScenePhrase]) -> list[dict[str, Any]]:
 
 def write_videos(
     out: str | Path, videos: int, seed: int = 0, seconds: int = 24, size: int = 112, fps: int = 8,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Callable[[int, int], None] | None = None, workers: int = 1,
 ) -> None:
     """Write the first ``videos`` videos of a seed to ``out``, or what of them is not there yet.
 
-    ``progress`` is called with (videos done, videos in all) after each video and each part found. A folder that holds
-    other videos raises `HeedError`; one with fewer videos grows.
+    ``progress`` is called with (videos done, videos in all) after each video and each part found; ``workers``
+    processes render. A folder that holds other videos raises `HeedError`; one with fewer videos grows.
     """
     out = Path(out)
     _claim(out, videos, {"seed": seed, "seconds": seconds, "size": size, "fps": fps})
-    (out / "videos").mkdir(exist_ok=True)
-    (out / "video_annotations").mkdir(exist_ok=True)
-    for first in range(0, videos, PART):
-        indices = range(first, min(first + PART, videos))
-        part = out / "video_annotations" / f"{first:06d}.jsonl"
-        if part.exists() and len(part.read_bytes().splitlines()) >= len(indices):
+    for folder in ("videos", "video_annotations"):
+        (out / folder).mkdir(exist_ok=True)
+    parts = [range(first, min(first + PART, videos)) for first in range(0, videos, PART)]
+    missing = [index for part in parts if not _whole(_part(out, part), len(part)) for index in part]
+    made = in_order(partial(_make, seed, seconds, size, fps), missing, workers)
+    for part in parts:
+        if _whole(_part(out, part), len(part)):
             if progress:
-                progress(indices.stop, videos)
+                progress(part.stop, videos)
             continue
         lines = []
-        for index in indices:
-            of = video(seed, index, seconds)
-            content = encode(draw_frames(of, size, fps), fps, soundtrack(of), RATE)
+        for index in part:
+            content, line = next(made)
             (out / "videos" / f"{index:06d}.mp4").write_bytes(content)
-            lines.append(json.dumps(annotate_video(of, size, fps)) + "\n")
+            lines.append(line)
             if progress:
                 progress(index + 1, videos)
-        with atomic_write(part) as file:
-            file.write("".join(lines).encode())
+        with atomic_write(_part(out, part)) as file:
+            file.write("".join(line + "\n" for line in lines).encode())
     write_published(out)
+
+
+def _make(seed: int, seconds: int, size: int, fps: int, index: int) -> tuple[bytes, str]:
+    """A video's mp4 file and its line of annotations."""
+    of = video(seed, index, seconds)
+    return encode(draw_frames(of, size, fps), fps, soundtrack(of), RATE), json.dumps(annotate_video(of, size, fps))
+
+
+def _part(out: Path, indices: range) -> Path:
+    return out / "video_annotations" / f"{indices.start:06d}.jsonl"
+
+
+def _whole(part: Path, lines: int) -> bool:
+    return part.exists() and len(part.read_bytes().splitlines()) >= lines
 
 
 def _claim(out: Path, videos: int, identity: dict[str, int]) -> None:
