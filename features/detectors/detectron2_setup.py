@@ -7,6 +7,7 @@ detectron2 runs.
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,6 +68,7 @@ def _from_yaml(path: Path, device: str) -> Setup:
     from detectron2.config import get_cfg
     from detectron2.data import transforms
     from detectron2.modeling import build_model
+    from yaml import YAMLError
 
     from features.detectors import detectron2_bottom_up
 
@@ -77,7 +79,7 @@ def _from_yaml(path: Path, device: str) -> Setup:
         detectron2_bottom_up.choose_modules(cfg)
         cfg.MODEL.DEVICE = device
         model = build_model(cfg)
-    except (KeyError, AssertionError, ValueError, TypeError) as error:
+    except (YAMLError, KeyError, AssertionError, ValueError, TypeError) as error:
         raise HeedError(f"detectron2 cannot build {str(path)!r}: {' '.join(str(error).split())[:300]}.") from None
     resize = transforms.ResizeShortestEdge([cfg.INPUT.MIN_SIZE_TEST] * 2, cfg.INPUT.MAX_SIZE_TEST)
     said = cfg.clone()
@@ -88,8 +90,10 @@ def _from_yaml(path: Path, device: str) -> Setup:
 
 def _from_python(path: Path, device: str) -> Setup:
     from detectron2.config import LazyConfig, instantiate
+    from omegaconf import OmegaConf
 
     cfg = LazyConfig.load(str(path))
+    said = OmegaConf.to_container(cfg.model)
     try:
         model = instantiate(cfg.model).to(device)
         mapper = cfg.dataloader.test.mapper
@@ -98,7 +102,12 @@ def _from_python(path: Path, device: str) -> Setup:
     except Exception as error:  # whatever the configuration's own code raises
         raise HeedError(f"detectron2 cannot build {str(path)!r}: {' '.join(str(error).split())[:300]}.") from None
     return Setup(model, _resizer(augmentations), channels, names,
-                 hashlib.sha256(LazyConfig.to_py(cfg.model).encode()).hexdigest())
+                 hashlib.sha256(json.dumps(said, sort_keys=True, default=_named).encode()).hexdigest())
+
+
+def _named(value: Any) -> str:
+    """What stands for a class or a function in a configuration that is written down."""
+    return f"{value.__module__}.{value.__qualname__}" if hasattr(value, "__qualname__") else type(value).__qualname__
 
 
 def _resizer(augmentations: list) -> Callable[[np.ndarray], np.ndarray]:
