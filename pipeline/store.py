@@ -195,8 +195,17 @@ class Store:
                 self._prefetcher.ask(map(self._wanted, range(len(self.records))[position:position + 2 * AT_ONCE]))
             yield from self.shard(position).keys()
 
-    def find(self, key: str) -> int | None:
-        """Number of the row with this key, or None."""
+    def key(self, row: int) -> str:
+        """One row's key."""
+        position, inner = self.locate(row)
+        return self.shard(position).key(inner)
+
+    def find(self, key: str, unread: bool = False) -> int | None:
+        """Number of the row with this key, or None.
+
+        ``unread``: by the 64 bits of its hash alone where only one row has them, so that no shard is opened, which of
+        a remote store would fetch it; who reads the row then compares its `key`.
+        """
         if self._index is None:
             self._index = Index.read(self.path, self.fingerprint())
             if self._index is None:
@@ -204,11 +213,10 @@ class Store:
                     logging.getLogger("heed").warning("%s has no index that fits, so all its shards are fetched for "
                                                       "their keys; heed store repair writes one", self.path)
                 self._index = Index.build(self.keys())
-        for row in self._index.candidates(key):
-            position, inner = self.locate(int(row))
-            if self.shard(position).key(inner) == key:
-                return int(row)
-        return None
+        candidates = self._index.candidates(key).tolist()
+        if unread and len(candidates) == 1:
+            return candidates[0]
+        return next((row for row in candidates if self.key(row) == key), None)
 
     def gather(
         self, name: str, rows: Sequence[int] | np.ndarray, spans: Sequence[tuple[int, int]] | np.ndarray | None = None,

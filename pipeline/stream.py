@@ -22,7 +22,7 @@ import numpy as np
 
 from features.errors import HeedError
 from pipeline.ahead import read_ahead
-from pipeline.fields import Field
+from pipeline.padded_rows import read_rows, row_lengths
 from pipeline.padding import Padded
 from pipeline.places import Place
 from pipeline.sampler import Order, batch_rows, sample_order, steps_per_epoch
@@ -174,11 +174,13 @@ class Epoch(Generic[T]):
         samples = [stream.samples[i] for i in stream.kept[chosen].tolist()]
         stores = {}
         for name, join in stream.joins.items():
-            if not isinstance(join.store.path, Path):
-                coming = stream.rows[name][self.order[step * stream.batch : step * stream.batch + LOOK_AHEAD]]
-                join.store.prefetch(coming[coming >= 0])
+            rows = stream.rows[name][chosen]
+            if _is_remote(join.store):
+                coming = self.order[step * stream.batch : step * stream.batch + LOOK_AHEAD]
+                join.store.prefetch(stream.rows[name][coming])
+                _check_keys(join, samples, rows)
             spans = [join.span(sample) for sample in samples] if join.span else None
-            stores[name] = read_rows(join.store, join.fields, stream.rows[name][chosen], spans)
+            stores[name] = read_rows(join.store, join.fields, rows, spans)
         return Batch(samples, stores)
 
     def batches(self, first: int = 0, depth: int = 2) -> Generator[Batch[T], None, None]:
@@ -186,77 +188,33 @@ class Epoch(Generic[T]):
         return read_ahead(self.__getitem__, range(first, len(self)), depth)
 
 
-def read_rows(
-    store: Store, fields: Sequence[str], rows: np.ndarray, spans: Sequence[tuple[int, int]] | None = None
-) -> dict[str, Padded]:
-    """Fields of many rows of a store; a row of -1 gives nothing: length 0, and zeros, an empty string or bytes."""
-    there = np.flatnonzero(rows >= 0)
-    if len(there) == len(rows):
-        return {name: _read_field(store, name, rows, spans) for name in fields}
-    cut = [spans[i] for i in there.tolist()] if spans is not None else None
-    return {name: _spread(_read_field(store, name, rows[there], cut), store.fields[name], there, len(rows))
-            for name in fields}
-
-
-def row_lengths(store: Store, name: str) -> np.ndarray:
-    """Number of elements of a ragged field in each row of a store, (rows,) int64; touches every shard."""
-    if not store.fields[name].ragged:
-        raise HeedError(f"Field {name!r} of {store.path} has one size in every row; it has no lengths to go by.")
-    lengths = [store.shard(position).lengths(name) for position in range(len(store.records))]
-    return np.concatenate([np.zeros(0, np.int64), *lengths])
-
-
-def _read_field(store: Store, name: str, rows: np.ndarray, spans: Sequence[tuple[int, int]] | None) -> Padded:
-    field = store.fields[name]
-    if field.dtype in ("string", "bytes"):
-        return _read_objects(store, name, rows, spans)
-    if field.ragged:
-        return Padded(*store.gather(name, rows, spans))
-    values = np.empty((len(rows), *field.inner), field.dtype)
-    for slot, row in enumerate(rows.tolist()):
-        position, inner = store.locate(row)
-        values[slot] = store.shard(position).array(inner, name)
-    return Padded(values, np.ones(len(rows), np.int64), ragged=False)
-
-
-def _read_objects(store: Store, name: str, rows: np.ndarray, spans: Sequence[tuple[int, int]] | None) -> Padded:
-    values, lengths = np.empty(len(rows), object), np.ones(len(rows), np.int64)
-    for slot, row in enumerate(rows.tolist()):
-        value = store.row(row)[name]
-        if store.fields[name].ragged:
-            value = value[slice(*np.maximum(0, spans[slot]).tolist())] if spans is not None else value
-            lengths[slot] = len(value)
-        values[slot] = value
-    return Padded(values, lengths, ragged=False)
-
-
-def _spread(dense: Padded, field: Field, there: np.ndarray, count: int) -> Padded:
-    """``dense`` in a batch of ``count``, at the places ``there``; nothing at the others."""
-    values = np.zeros((count, *dense.values.shape[1:]), dense.values.dtype)
-    lengths = np.zeros(count, np.int64)
-    if values.dtype == object:
-        nothing: Any = () if field.ragged else "" if field.dtype == "string" else b""
-        for slot in range(count):
-            values[slot] = nothing
-        for slot, value in zip(there.tolist(), dense.values, strict=True):
-            values[slot] = value
-    else:
-        values[there] = dense.values
-    lengths[there] = dense.lengths
-    return Padded(values, lengths, dense.ragged)
+def _is_remote(store: Store) -> bool:
+    return not isinstance(store.path, Path)
 
 
 def _find(join: Join[T], samples: Sequence[T]) -> np.ndarray:
-    """The row of each sample in a store, (samples,) int64; -1 where it has none."""
+    """The row of each sample in a store, (samples,) int64; -1 where it has none.
+
+    Of a remote store no shard is fetched for that; `_check_keys` makes up for it when rows are read.
+    """
     known: dict[str, int] = {}
+    unread = _is_remote(join.store)
     rows = np.empty(len(samples), np.int64)
     for place, sample in enumerate(samples):
         key = join.key(sample)
         if key not in known:
-            row = join.store.find(key)
+            row = join.store.find(key, unread)
             known[key] = -1 if row is None else row
         rows[place] = known[key]
     return rows
+
+
+def _check_keys(join: Join[T], samples: Sequence[T], rows: np.ndarray) -> None:
+    """`HeedError` where a row was found by the hash of another key: once in 10^13 look-ups among a million rows."""
+    for sample, row in zip(samples, rows.tolist(), strict=True):
+        if row >= 0 and join.store.key(row) != join.key(sample):
+            raise HeedError(f"{join.store.path} has no {join.key(sample)!r}, though its row {row} has the same hash; "
+                            "leave that sample out.")
 
 
 def _lacking(join: Join[T], samples: Sequence[T], rows: np.ndarray) -> Missing | None:

@@ -1,5 +1,6 @@
 import itertools
 import pickle
+from collections import Counter
 from dataclasses import dataclass
 from operator import attrgetter
 
@@ -9,12 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from features.errors import HeedError
+from pipeline import cache
 from pipeline.annotations import Caption
 from pipeline.fields import Field, feature_fields
 from pipeline.job import run_job
+from pipeline.padded_rows import row_lengths
 from pipeline.sampler import Order
 from pipeline.store import Store
-from pipeline.stream import LOOK_AHEAD, Join, Stream, row_lengths
+from pipeline.stream import LOOK_AHEAD, Join, Stream
 from tests.pipeline.rows_store import CLIPS, MIXED, clip_rows, mixed_rows, rows_store
 from tests.pipeline.toy import Toy, toy_source
 
@@ -254,21 +257,51 @@ def test_a_stream_sent_to_another_process_opens_its_stores_anew_and_gives_the_sa
     assert ids(pickle.loads(sent).batches()) == expected
 
 
-def test_a_remote_store_is_told_which_rows_come_next(store, monkeypatch):
+@pytest.fixture
+def remote(store, tmp_path, monkeypatch):
+    """The store in memory, and a count of the shards that are fetched of it, by size and checksum."""
+    fsspec = pytest.importorskip("fsspec")
+    fsspec.filesystem("memory").put(str(store.path), "/stream-store", recursive=True)
+    fetched, fetch = Counter(), cache.fetch
+
+    def counted(wanted, file):
+        fetched[wanted.sha256] += 1
+        return fetch(wanted, file)
+
+    monkeypatch.setattr(cache, "fetch", counted)
+    limit = 2 * max(record.bytes for record in store.records)
+    opened = Store.open("memory://stream-store", cache=cache.ShardCache(tmp_path / "cache", limit))
+    yield opened, fetched
+    fsspec.filesystem("memory").rm("/stream-store", recursive=True)
+
+
+def test_a_remote_store_is_joined_without_a_shard_and_read_shard_by_shard(remote, store):
+    """With a cache for two of its three shards."""
+    opened, fetched = remote
+    stream = caption_stream(opened, captions(KEYS), 2, Order(3, "local", window=1))
+    assert not fetched and stream.missing["regions"].keys == ["a.b/0002.bin"]
+    local = caption_stream(store, captions(KEYS), 2, Order(3, "local", window=1))
+    for epoch in (0, 1):
+        fetched.clear()
+        assert ids(stream.epoch(epoch).batches()) == ids(local.epoch(epoch).batches())
+        assert set(fetched.values()) <= {1}
+
+
+def test_a_remote_store_is_told_which_rows_come_next(remote, monkeypatch):
+    opened, _ = remote
     told = []
-    remote = Store(store.path, store.identity, store.records)
-    stream = caption_stream(remote, captions(KEYS), 4, Order(2))
-    order = stream.epoch(0).order
-    monkeypatch.setattr(remote, "prefetch", lambda rows: told.append(np.asarray(rows).tolist()), raising=False)
-    stream.epoch(0)[1]
-    assert told == []  # a local one has nothing to fetch
+    stream = caption_stream(opened, captions(KEYS), 4, Order(2))
+    monkeypatch.setattr(opened, "prefetch", lambda rows: told.append(rows.tolist()))
+    epoch = stream.epoch(0)
+    epoch[1]
+    assert told == [stream.rows["regions"][epoch.order[4:4 + LOOK_AHEAD]].tolist()]
 
-    class Elsewhere:
-        """Not a `Path`."""
 
-        def __truediv__(self, name):
-            return store.path / name
-
-    monkeypatch.setattr(remote, "path", Elsewhere())
-    stream.epoch(0)[1]
-    assert told == [stream.rows["regions"][order[4:4 + LOOK_AHEAD]].tolist()]
+def test_a_key_whose_hash_another_key_has_is_told_when_its_row_is_read(remote, monkeypatch):
+    opened, _ = remote
+    assert opened.find(KEYS[0]) == 0
+    find = opened._index.candidates
+    monkeypatch.setattr(opened._index, "candidates", lambda key: find(KEYS[0] if key == "dog" else key))
+    assert opened.find("dog") is None and opened.find("dog", unread=True) == 0
+    with pytest.raises(HeedError, match=r"has no 'dog', though its row 0 has the same hash"):
+        list(caption_stream(opened, captions(["dog"]), 4).epoch(0).batches())
