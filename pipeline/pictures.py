@@ -130,8 +130,8 @@ class StoredPictures:
         looked = np.append((np.arange(count) + 0.5) * seconds / count, seconds)
         if fps is None or np.abs(looked - np.round(looked * fps) / fps).max() > CLOSE:
             has = f"frames at {fps:g} a second" if fps else "frames that were not chosen by a rate"
-            raise HeedError(f"{self.store} holds {has}; of each clip of {seconds:g} s this looks at {count} frames, the "
-                            f"first at {looked[0]:g} s, and not all are there. Extract frames with --fps "
+            raise HeedError(f"{self.store} holds {has}; of each clip of {seconds:g} s this looks at {count} frames, "
+                            f"the first at {looked[0]:g} s, and not all are there. Extract frames with --fps "
                             f"{2 * count / seconds:g}, or clips from the videos.")
 
 
