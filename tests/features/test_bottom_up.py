@@ -53,7 +53,7 @@ def saved(name, folder):
         path.write_bytes(pickle.dumps({"model": arrays, "__author__": "somebody"}, protocol=2))
     elif name == "frcnn-vg":
         path = folder / "pytorch_model.bin"
-        torch.save(tensors | {ANCHORS: torch.zeros(12, 4)}, path)
+        torch.save(tensors | {ANCHORS: cell_anchors(LAYOUTS[name].config)}, path)
         (folder / "config.yaml").write_text(
             "INPUT: {FORMAT: BGR, MIN_SIZE_TEST: 128, MAX_SIZE_TEST: 200}\nRPN: {POST_NMS_TOPK_TEST: 60}\n"
             "roi_heads: {nms_thresh_test: [0.3, 0.6]}\nmin_detections: 12\nmax_detections: 14\n")
@@ -71,9 +71,6 @@ def small(name, folder, **options):
     """The detector of a saved checkpoint, with the input size and the proposals of its golden."""
     path, made = saved(name, folder)
     checkpoint = read_checkpoint(path)
-    if name == "frcnn-vg":  # the file's anchors are nonsense on purpose: they must be taken, and are put right here
-        assert not checkpoint.anchors.any()
-        checkpoint = replace(checkpoint, anchors=None)
     config = replace(checkpoint.config, side=int(made["side"]), longest=int(made["longest"]), after=60)
     checkpoint = replace(checkpoint, config=config, rule={})
     network = C4Network(config)
@@ -205,10 +202,24 @@ def test_identity_tells_rules_options_and_weights_apart(caffe, tmp_path):
     assert as_detector(network, first, DetectorOptions(device="cpu")).describe()["weights"] != said["weights"]
 
 
+def test_anchors_that_a_file_brings_are_taken(tmp_path):
+    """bottom-up-attention.pytorch's configuration asks for anchors of 4 to 32 pixels, which its files overwrite."""
+    path, made = saved("caffe", tmp_path)
+    assert made["anchors"][0].tolist() == [-38, -16, 53, 31]
+    whole = torch.load(path)
+    whole["model"][ANCHORS] = torch.from_numpy(made["anchors"]) / 16
+    torch.save(whole, path)
+    checkpoint = read_checkpoint(path)
+    network = C4Network(checkpoint.config)
+    load_into(network, checkpoint.tensors, "the test's network")
+    small_anchors = as_detector(network, checkpoint, DetectorOptions(device="cpu"))
+    assert small_anchors.cells[0].tolist() == [-38 / 16, -1, 53 / 16, 31 / 16]
+    usual = load_detector("bottom-up", DetectorOptions(weights=str(saved("caffe", tmp_path)[0]), device="cpu"))
+    assert usual.describe()["weights"] != small_anchors.describe()["weights"]
+
+
 def test_frcnn_vgs_folder_brings_its_own_sizes_and_rule(tmp_path):
     saved("frcnn-vg", tmp_path)
-    torch.save({k: v for k, v in torch.load(tmp_path / "pytorch_model.bin").items() if k != ANCHORS},
-               tmp_path / "pytorch_model.bin")
     detector = load_detector("bottom-up", DetectorOptions(weights=str(tmp_path), device="cpu"))
     assert isinstance(detector, BottomUpDetector)
     assert (detector.config.side, detector.config.longest, detector.config.after) == (128, 200, 60)
