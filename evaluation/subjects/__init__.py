@@ -1,0 +1,47 @@
+"""Models under study by name. To add one: a file in this folder with a FAMILY, and a line here.
+
+A name is FAMILY:PLACE, PLACE a weights file, a folder in Hugging Face's layout, or a name of the Hub.
+FAMILY:SIZE=random has a published size with random weights, FAMILY:PLACE=random the sizes of existing ones.
+"""
+
+from __future__ import annotations
+
+import difflib
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from features.errors import HeedError
+
+if TYPE_CHECKING:
+    from evaluation.subjects.subject import Subject
+
+SUBJECTS = {
+    "uniter": "evaluation.subjects.uniter",
+    "lxmert": "evaluation.subjects.lxmert",
+    "vilbert": "evaluation.subjects.vilbert",
+    "visualbert": "evaluation.subjects.visualbert",
+}
+"""Family -> module with a ``FAMILY``."""
+
+
+def load_subject(name: str, vocabulary: str | Path | None = None, seed: int = 0) -> Subject:
+    """Load the subject called ``name``.
+
+    ``vocabulary`` is BERT's vocab.txt or its folder, needed where the weights' folder has none; ``seed`` is for random
+    weights. Raises `HeedError` where there is no such model, its weights cannot be had or do not fit.
+    """
+    family, colon, rest = name.partition(":")
+    if not colon or family not in SUBJECTS:
+        near = difflib.get_close_matches(family, SUBJECTS, 1) or list(SUBJECTS)[:1]
+        raise HeedError(f"There is no subject {name!r}: it is given as FAMILY:PLACE, FAMILY one of "
+                        f"{', '.join(SUBJECTS)}, for example {near[0]}:{rest or 'FOLDER'}.")
+    place, _, kind = rest.partition("=")
+    if kind not in ("", "random") or not place:
+        raise HeedError(f"The subject {name!r} is not understood: write {family}:PLACE or {family}:base=random.")
+    from evaluation.subjects.loading import load
+
+    return load(import_module(SUBJECTS[family]).FAMILY, place, kind == "random", vocabulary, seed)
+
+
+__all__ = ["SUBJECTS", "load_subject"]
