@@ -39,7 +39,7 @@ def test_an_epoch_visits_every_sample_once_however_it_is_ordered(order, rows, ba
 
 @pytest.mark.parametrize("world", WORLDS)
 @given(order=orders, rows=sizes, batch=st.integers(1, 40))
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=25)
 def test_ranks_share_out_one_global_order_and_drop_nothing(world, order, rows, batch):
     visited = ordered(order, rows, batch)
     steps = steps_per_epoch(rows, batch)
@@ -136,7 +136,7 @@ def test_orders_are_those_of_earlier_versions():
 
 
 @given(count=st.integers(0, 3000), kept=st.integers(1, 64), seed=st.integers(0, 99))
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=25)
 def test_the_order_in_little_memory_is_the_argsort_of_the_hashes(count, kept, seed):
     """With few bits of the hash kept, many are equal: as with billions of rows."""
     start = _start(seed, 0)
