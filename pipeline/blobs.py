@@ -27,5 +27,9 @@ class Blobs(Sequence[bytes]):
             return Blobs(len(chosen), lambda number: self._read(chosen[number]))
         return self._read(range(self._count)[index])
 
+    def __reduce__(self) -> tuple[type[list], tuple[list[bytes]]]:
+        """Sent to another process they are read, as the open shard cannot go with them."""
+        return list, (list(self),)
+
     def __repr__(self) -> str:
         return f"{self._count} files"

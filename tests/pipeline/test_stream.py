@@ -186,6 +186,7 @@ def test_the_files_of_a_video_come_as_a_sequence_cut_to_the_span(tmp_path, forma
             number, (start, stop) = int(query.video[1:]), query.span
             own = rows[number]["jpg"][max(0, start):stop] if number < 4 else []
             assert list(batch["frames"]["jpg"].values[i]) == own
+            assert list(pickle.loads(pickle.dumps(batch["frames"]["jpg"].values[i]))) == own
             assert batch["frames"]["jpg"].lengths[i] == len(own)
 
 
