@@ -135,9 +135,9 @@ class _Director:
         random = self.random
         kinds = random.shuffled([*SEEN, *[random.choice(HEARD)] * 2])
         so_far = self.events[self.began:]
-        if so_far and random.chance(0.4):  # the same again, or the same of somebody else
+        if so_far and random.chance(0.45):  # the same again, or the same of somebody else
             event = random.choice(so_far)
-            if event.kind in _AGAIN and random.chance(0.4):
+            if event.kind in _AGAIN and random.chance(0.7):
                 again = self._event(event.kind, start, until, event.actor, event.other)
                 if again is not None:
                     return again
