@@ -48,6 +48,22 @@ def read_npy(source: Path | bytes, objects: bool = False) -> np.ndarray:
     Raises `HeedError` where the file is cut short, promises more than it holds, or is something else.
     """
     data = source if isinstance(source, bytes) else source.read_bytes()
+    shape, fortran, dtype, start = npy_header(data)
+    if dtype.kind != "O":
+        return _array(memoryview(data)[start:], dtype, shape, fortran)
+    if not objects:
+        raise HeedError("holds pickled objects where numbers are expected")
+    value = load(data[start:])
+    if not isinstance(value, np.ndarray) or value.dtype.kind != "O" or value.shape != shape:
+        raise HeedError("the pickled array is not the one that its header announces")
+    return value
+
+
+def npy_header(data: bytes) -> tuple[tuple[int, ...], bool, np.dtype, int]:
+    """Shape, whether it is in Fortran's order, type, and where the numbers begin; of ``data`` only the header is read.
+
+    `HeedError` where it is none, or of a shape or a type that no array here can have.
+    """
     file = io.BytesIO(data)
     try:
         with warnings.catch_warnings(action="ignore"):  # headers written by Python 2 are read all the same
@@ -60,14 +76,7 @@ def read_npy(source: Path | bytes, objects: bool = False) -> np.ndarray:
         raise
     except Exception as error:  # NumPy parses the header as Python, which fails in as many ways as Python has
         raise HeedError(f"is no .npy array: {str(error).splitlines()[0] if str(error) else error!r}") from error
-    if dtype.kind != "O":
-        return _array(data[file.tell():], _dtype(dtype.str), shape, fortran)
-    if not objects:
-        raise HeedError("holds pickled objects where numbers are expected")
-    value = load(data[file.tell():])
-    if not isinstance(value, np.ndarray) or value.dtype.kind != "O" or value.shape != shape:
-        raise HeedError("the pickled array is not the one that its header announces")
-    return value
+    return shape, fortran, _dtype(dtype.str), file.tell()
 
 
 def text(value: Any, name: str) -> str:
@@ -111,7 +120,7 @@ def _dtype(name: str) -> np.dtype:
     return dtype
 
 
-def _array(data: bytes | bytearray, dtype: np.dtype, shape: tuple[int, ...], fortran: bool) -> np.ndarray:
+def _array(data: bytes | bytearray | memoryview, dtype: np.dtype, shape: tuple[int, ...], fortran: bool) -> np.ndarray:
     """The bytes as an array, without a copy."""
     if len(shape) > 16 or any(type(n) is not int or n < 0 for n in shape):
         raise HeedError(f"an array has the shape {str(shape)[:60]}, which cannot be")
@@ -119,7 +128,10 @@ def _array(data: bytes | bytearray, dtype: np.dtype, shape: tuple[int, ...], for
     if count * dtype.itemsize > len(data):
         raise HeedError(f"an array of shape {shape} needs {count * dtype.itemsize} bytes where {len(data)} are left; "
                         "the file may be cut short")
-    return np.frombuffer(data, dtype, count).reshape(shape, order="F" if fortran else "C")
+    try:
+        return np.frombuffer(data, dtype, count).reshape(shape, order="F" if fortran else "C")
+    except ValueError as error:  # of no numbers, and too large for NumPy all the same
+        raise HeedError(f"an array has the shape {str(shape)[:60]}, which cannot be: {error}") from error
 
 
 class _Dtype:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from features.regions import Regions
 from pipeline.clips import Clips, Tokens
 from pipeline.scaled import scaled, unscaled
 from pipeline.stored_frames import IMAGE_FIELDS, StoredFrames
+from pipeline.typed_json import expect
 
 Dtype = Literal["float16", "float32", "float64", "int8", "uint8", "int32", "int64", "string", "bytes"]
 
@@ -48,7 +49,11 @@ class Field:
 
     @staticmethod
     def from_json(value: Mapping[str, Any]) -> Field:
-        """Inverse of `to_json`."""
+        """Inverse of `to_json`; `ValueError` where it is no field."""
+        expect(value, {"dtype": str, "shape": list}, "a field")
+        expect([size for size in value["shape"] if size is not None], [int], "a shape")
+        if value["dtype"] not in get_args(Dtype) or any((size or 0) >= 1 << 31 for size in value["shape"]):
+            raise ValueError(f"a field has the type {value['dtype'][:40]!r} and the shape {str(value['shape'])[:40]}")
         return Field(value["dtype"], tuple(value["shape"]), value.get("scale", ""))
 
 

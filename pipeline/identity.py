@@ -17,11 +17,18 @@ from features.errors import HeedError
 from pipeline.fields import Field, Fields
 from pipeline.places import Place, Remote, place, read_all
 from pipeline.sealed import sealed, unsealed, write_sealed
+from pipeline.typed_json import expect
 
 SCHEMA_VERSION = 2
 """A store is written with the lowest version that can say what it is: 2 where it has several parts or scaled fields."""
 IDENTITY_FILE = "store.json"
 MEMBERS = {"heed_store", "kind", "format", "fields", "extractor", "source", "plan"}
+MAX_SHARDS = 10_000_000
+"""More are a damaged number: opening a store looks for each one's record."""
+_PART = {"inputs": int, "digest": str}
+_FORM = {"heed_store": int, "kind": str, "format": str, "fields": dict, "extractor": dict, "source": _PART,
+         "plan": {"shard_rows": int}}
+_RECORD = {"shard": int, "rows": int, "bytes": int, "sha256": str, "failed": [{"key": str, "reason": str}]}
 
 
 @dataclass(frozen=True)
@@ -124,17 +131,23 @@ class Identity:
             value = unsealed(data)
             if set(value) != MEMBERS:
                 raise ValueError(f"its members are {', '.join(value)}")
-            return Identity(
+            expect(value, _FORM)
+            identity = Identity(
                 kind=value["kind"], format=value["format"],
                 fields={name: Field.from_json(spec) for name, spec in value["fields"].items()},
                 extractor=value["extractor"], source=value["source"], shard_rows=value["plan"]["shard_rows"],
                 appended=tuple(Part(**part) for part in value["plan"].get("parts", ())),
             )
+            expect([part.to_json() for part in identity.appended], [_PART], "parts")
+            if not identity.shard_rows or identity.shards > MAX_SHARDS:
+                raise ValueError(f"{identity.shard_rows} inputs a shard are no plan for {value['source']['inputs']}")
+            _flat(value)  # nested too deeply to be compared with another?
+            return identity
         except FileNotFoundError:
             raise HeedError(f"{store} is not a store: it has no {IDENTITY_FILE}.{_near(store)}") from None
         except OSError as error:
             raise HeedError(f"{path} cannot be read: {error.strerror or error}.") from error
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise HeedError(f"{path} is damaged: {error!r}. Bring it back from a copy, or make the store again; "
                             "nothing else says what its shards hold.") from error
 
@@ -206,11 +219,13 @@ class ShardRecord:
 
 def _record(store: Place, number: int, data: bytes) -> ShardRecord:
     try:
-        record = ShardRecord(**unsealed(data))
+        value = unsealed(data)
+        expect({"failed": [], **value}, _RECORD)
+        record = ShardRecord(**value)
         if record.shard != number:
             raise ValueError(f"it is the record of shard {record.shard:06d}")
         return record
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         raise HeedError(f"The commit record {record_path(store, number)} is damaged: {error}. "
                         f"heed store repair {store} makes that shard again.") from error
 

@@ -50,6 +50,8 @@ class Item:
     """(n, 4) float32 xyxy pixel boxes to pool features for, where the list gives them."""
     times: tuple[float, ...] | None = None
     """Seconds at which to look at a video, where the list gives them."""
+    text: str | None = None
+    """The input itself, where it is a text."""
     error: str = ""
     """Why it cannot be read, where listing it has shown that already; `read_bytes` raises it."""
 
@@ -75,10 +77,11 @@ class Source:
 
 
 def input_line(item: Item) -> bytes:
-    """What a store's list of inputs says of one: JSON with its key, its given boxes in hexadecimal, and given times."""
+    """What a store's list of inputs says of one: JSON with its key, given boxes in hexadecimal, given times, text."""
     boxes = "" if item.boxes is None else item.boxes.astype("<f4").tobytes().hex()
-    times = [] if item.times is None else [list(item.times)]
-    return json.dumps([item.key, boxes, *times]).encode() + b"\n"
+    times = None if item.times is None else list(item.times)
+    more = [times] if item.text is None else [times, item.text]
+    return json.dumps([item.key, boxes, *(more if more != [None] else [])]).encode() + b"\n"
 
 
 def open_source(uri: str, suffixes: Collection[str] = IMAGE_SUFFIXES, unit: str = "images") -> Source:
@@ -129,6 +132,8 @@ def read_bytes(item: Item) -> bytes:
         raise HeedError("cannot be read: it is not there") from None
     except OSError as error:
         raise HeedError(f"cannot be read: {error.strerror or error}") from error
+    except ValueError as error:  # a zero byte in its path
+        raise HeedError(f"cannot be read: {error}") from error
     if len(data) > MAX_BYTES:
         raise HeedError(f"has more than {MAX_BYTES} bytes, which is the most that heed reads")
     if item.size > len(data):
@@ -163,10 +168,15 @@ def _folder(root: Path, suffixes: Collection[str]) -> tuple[list[Item], int]:
         for name in names:
             path = Path(folder, name)
             if path.suffix.lower() in suffixes and path.is_file():
-                items.append(Item(path.relative_to(root).as_posix(), str(path), path.stat().st_size))
+                items.append(Item(printable(path.relative_to(root).as_posix()), str(path), path.stat().st_size))
             else:
                 skipped += 1
     return sorted(items, key=lambda item: item.key), skipped
+
+
+def printable(name: str) -> str:
+    """A name as a key, which is UTF-8: bytes of a file's name that are not come as \\udc80 and so on."""
+    return name.encode("utf-8", "backslashreplace").decode()
 
 
 def _remote_folder(root: Remote, suffixes: Collection[str]) -> tuple[list[Item], int]:
@@ -203,12 +213,13 @@ def _members(path: Place, suffixes: Collection[str]) -> Iterator[Item | None]:
     Nothing is ever unpacked, so a member cannot write anywhere; still its name becomes a key, and others may use that
     as a path. `HeedError` where the tar is damaged so that what follows cannot be listed.
     """
-    with _open(path) as file, tarfile.open(fileobj=file, mode="r:") as tar:
-        end = size_of(path) or 0
+    end = size_of(path) or 0
+    with _open(path) as file, tarfile.open(fileobj=_Within(file, end), mode="r:") as tar:  # type: ignore[call-overload]
         while member := tar.next():
             past = member.isreg() and not member.issparse() and not 0 <= member.size <= end - member.offset_data
             if past or (not member.isdir() and Path(member.name).suffix.lower() in suffixes):
-                yield Item(member.name, str(path), member.size, member.offset_data, error=_refusal(member, past))
+                yield Item(printable(member.name), str(path), member.size, member.offset_data,
+                           error=_refusal(member, past))
             elif not member.isdir():
                 yield None
             if past:
@@ -219,6 +230,18 @@ def _members(path: Place, suffixes: Collection[str]) -> Iterator[Item | None]:
         file.seek(tar.offset)
         if file.read(tarfile.BLOCKSIZE).strip(b"\0"):
             raise _damaged(path, tar.offset)
+
+
+class _Within:
+    """A file that is never asked for more than it has, as Python sets memory aside for all that is asked for."""
+
+    def __init__(self, file: BinaryIO, size: int) -> None:
+        self._file, self._size = file, size
+        self.seek, self.tell = file.seek, file.tell
+
+    def read(self, count: int) -> bytes:
+        """Up to ``count`` bytes."""
+        return self._file.read(max(0, min(count, self._size - self._file.tell())))
 
 
 def _damaged(path: Place, at: int) -> HeedError:
@@ -245,14 +268,15 @@ def _listed(path: Place, suffix: str) -> list[Item]:
     try:
         with _open(path) as file:
             rows = list(_LISTS[suffix](file))
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RecursionError, csv.Error) as error:
         raise HeedError(f"The list {shown(str(path))} cannot be read: {error}.") from error
     return [_listed_item(row, path, number) for number, row in enumerate(rows, 1)]
 
 
 def _listed_item(row: dict[str, Any], path: Place, number: int) -> Item:
+    row = row if isinstance(row, dict) else {}
     uri = row.get("path") or row.get("uri")
-    if not row.get("key") or not uri:
+    if not isinstance(row.get("key"), str | int | float) or row["key"] == "" or not uri or not isinstance(uri, str):
         raise HeedError(f"Row {number} of {path} lacks a key or a path; each row needs both (columns key and path).")
     if "://" not in uri:
         uri = _beside(path, uri)
@@ -260,10 +284,10 @@ def _listed_item(row: dict[str, Any], path: Place, number: int) -> Item:
     if given is not None and given != "":
         try:
             boxes = np.array(json.loads(given) if isinstance(given, str) else list(given), np.float32).reshape(-1, 4)
-        except ValueError as error:
+        except (ValueError, TypeError, OverflowError, RecursionError) as error:
             raise HeedError(f"Row {number} of {path}: boxes are not a list of [x1, y1, x2, y2].") from error
     size = Path(uri).stat().st_size if "://" not in uri and Path(uri).is_file() else -1
-    return Item(str(row["key"]), uri, size, boxes=boxes, times=_times(row.get("times"), path, number))
+    return Item(printable(str(row["key"])), uri, size, boxes=boxes, times=_times(row.get("times"), path, number))
 
 
 def _times(given: Any, path: Place, number: int) -> tuple[float, ...] | None:
@@ -271,7 +295,7 @@ def _times(given: Any, path: Place, number: int) -> tuple[float, ...] | None:
         return None
     try:
         times = tuple(float(time) for time in (json.loads(given) if isinstance(given, str) else given))
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, OverflowError, RecursionError) as error:
         raise HeedError(f"Row {number} of {path}: times are not a list of seconds.") from error
     if not np.isfinite(times).all():
         raise HeedError(f"Row {number} of {path}: times are not finite numbers of seconds.")

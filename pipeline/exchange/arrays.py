@@ -11,7 +11,7 @@ import numpy as np
 
 from features.errors import HeedError
 from features.regions import Regions
-from pipeline.sources import Item
+from pipeline.sources import Item, printable
 
 MAX_ENTRY = 1 << 30
 """Most bytes of one entry: a film of four hours at five frames a second, 768 float32 each, is 0.2 GB."""
@@ -121,7 +121,8 @@ def files(root: Path, suffix: str) -> Iterator[Item]:
         for name in sorted(names):
             path = Path(folder, name)
             if name.endswith(suffix) and path.is_file():
-                yield Item(path.relative_to(root).as_posix().removesuffix(suffix), str(path), path.stat().st_size)
+                key = printable(path.relative_to(root).as_posix().removesuffix(suffix))
+                yield Item(key, str(path), path.stat().st_size)
 
 
 def file_of(root: Path, key: str, suffix: str) -> Path:

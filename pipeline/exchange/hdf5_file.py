@@ -13,7 +13,7 @@ import numpy as np
 
 from features.errors import HeedError
 from pipeline.exchange.arrays import MAX_ENTRY
-from pipeline.sources import Item
+from pipeline.sources import Item, printable
 
 _RATIO = 1032
 """Most numbers' bytes that one stored byte can stand for: deflate's limit."""
@@ -65,7 +65,7 @@ def _walk(group: Any, prefix: str, path: str, is_entry: Callable[[Any], bool], d
     for name in group:
         inner = child(group, name)
         if is_entry(inner):
-            yield Item(f"{prefix}{name}", path)
+            yield Item(printable(f"{prefix}{name}"), path)
         elif isinstance(inner, h5py().Group):
             yield from _walk(inner, f"{prefix}{name}/", path, is_entry, depth - 1)
 

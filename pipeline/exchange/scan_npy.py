@@ -10,6 +10,7 @@ An item's offset is where the image's row begins in the file.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
@@ -19,6 +20,7 @@ import numpy as np
 
 from features.errors import HeedError
 from features.regions import Regions
+from features.restricted import npy_header
 from pipeline.exchange.arrays import MAX_ENTRY, floats, regions
 from pipeline.fields import Fields, Row
 from pipeline.sources import Item
@@ -26,6 +28,8 @@ from pipeline.sources import Item
 NOTE = "boxes are zeros in images of 0 x 0: the file holds features only"
 SUFFIX = "_ims.npy"
 CAPTIONS = 5
+_HEADER = 1 << 16
+"""Most bytes of an .npy that can be its header."""
 
 
 def items(path: Path) -> Iterator[Item]:
@@ -76,14 +80,21 @@ def _mapped(path: Path) -> np.memmap:
 
 @lru_cache(maxsize=4)
 def _map(path: Path, *_: int) -> np.memmap:
+    with path.open("rb") as file:
+        head = file.read(_HEADER)
     try:
-        array = np.lib.format.open_memmap(path, mode="r")
-    except Exception as error:  # NumPy parses the header as Python, which fails in as many ways as Python has
-        raise HeedError(f"{path} is no whole .npy array, or is cut short: {str(error)[:200]}") from error
-    if array.ndim != 3 or array.dtype.kind != "f" or not array.flags.c_contiguous or array[:1].nbytes > MAX_ENTRY:
-        raise HeedError(f"{path} has shape {array.shape} and type {array.dtype}; SCAN's file is (images, regions, d) "
+        shape, fortran, dtype, start = npy_header(head)
+    except HeedError as error:
+        raise HeedError(f"{path}: {error}.") from error
+    row = math.prod(shape[1:]) * dtype.itemsize
+    if len(shape) != 3 or dtype.kind != "f" or fortran or min(shape) < 0 or row > MAX_ENTRY:
+        raise HeedError(f"{path} has shape {str(shape)[:60]} and type {dtype}; SCAN's file is (images, regions, d) "
                         "floats, one image after the other.")
-    return array
+    size = path.stat().st_size
+    if start + shape[0] * row > size or not shape[0] * row:
+        raise HeedError(f"{path} has {size} bytes where an array of shape {shape} needs {start + shape[0] * row}; it "
+                        "is cut short, or empty. Download or copy it again.")
+    return np.memmap(path, dtype, "r", start, shape)
 
 
 def read(item: Item) -> Regions:

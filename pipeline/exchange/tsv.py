@@ -19,7 +19,10 @@ MAX_LINE = 64 << 20
 
 
 def lines(path: Path) -> Iterator[Item]:
-    """Each line as an item: key = its first column, offset and size = where it lies. Reads one line at a time."""
+    """Each line as an item: key = its first column, offset and size = where it lies. Reads one line at a time.
+
+    A line whose first column is empty is listed by its place, and fails.
+    """
     offset = 0
     with path.open("rb") as file:
         while line := file.readline(MAX_LINE):
@@ -27,7 +30,9 @@ def lines(path: Path) -> Iterator[Item]:
                 raise HeedError(f"{path}: the line at byte {offset} is longer than {MAX_LINE >> 20} MiB; "
                                 "this is no feature TSV.")
             if line.strip():
-                yield Item(line.split(b"\t", 1)[0].strip().decode("utf-8", "replace"), str(path), len(line), offset)
+                key = line.split(b"\t", 1)[0].strip().decode("utf-8", "replace")
+                yield Item(key or f"line at byte {offset}", str(path), len(line), offset,
+                           error="" if key else "has no key: its first column is empty")
             offset += len(line)
 
 

@@ -131,6 +131,9 @@ class TarReader:
 
     def _skip(self, count: int) -> None:
         if count and self._end is not None:
+            if self._at + count > self._end:
+                raise DamagedTar(f"{self._where} is cut short: it ends at byte {self._end}, before the zeros that end "
+                                 "every tar.")
             self._file.seek(count, 1)
             self._at += count
             return
