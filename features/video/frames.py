@@ -29,7 +29,7 @@ CLOSE = 1e-6
 """Seconds that a frame may begin after the time asked for: times are written with six decimals."""
 _LAST = 64
 """Packets that several threads and reordering may hold back, with room to spare."""
-END_SLACK = 1.0
+END_SLACK = 0.5
 """Seconds that the last frame stays on after its end, as durations in headers are not exact."""
 SKIP_SECONDS = 2.0
 """A jump to a keyframe is made where it skips at least this much, as it throws away what the decoder has begun."""
@@ -54,9 +54,9 @@ def frames_at(
 ) -> Iterator[Frame]:
     """The frame shown at each of ``times`` (seconds), in ascending order of time, as many as times were given.
 
-    A time before the first frame gives the first one; the last frame stays on for a second after its end. Frames that
-    are shown at several times come as often, with the same `Frame.time`. Memory does not grow with the video.
-    ``threads`` 0 decodes with one thread a core; the frames do not depend on it.
+    A time before the first frame gives the first one; the last frame stays on for half a second after its end. A frame
+    that is shown at several times comes as often, the same object. Memory does not grow with the video. ``threads`` 0
+    decodes with one thread a core; the frames do not depend on it.
 
     Raises `HeedError` with the reason alone, like `open_video`, and where a part cannot be decoded or the video ends
     before a time asked for (it is cut off, or its header promises more than there is). With ``notes`` those two are put

@@ -94,8 +94,13 @@ class Guard:
 
     def read_audio(self, path: VideoPath, rate: int) -> np.ndarray:
         """`features.video.read_audio`, guarded."""
-        blocks = [np.frombuffer(payload, np.float32) for _, payload in self._ask(path, {"rate": rate})]
+        blocks = list(self.audio_blocks(path, rate))
         return np.concatenate(blocks) if blocks else np.zeros(0, np.float32)
+
+    def audio_blocks(self, path: VideoPath, rate: int) -> Iterator[np.ndarray]:
+        """`features.video.sound.audio_blocks`, guarded: what `read_audio` gives, in pieces."""
+        for _, payload in self._ask(path, {"rate": rate}):
+            yield np.frombuffer(payload, np.float32)
 
     def look(
         self, path: VideoPath, sampling: Sampling, image: Literal["", "jpg", "png"] = "", quality: int = 90

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING
@@ -10,13 +11,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from features.errors import HeedError
-from features.video.container import OpenVideo, VideoPath, open_video
+from features.video.container import OpenVideo, VideoPath, alive, open_video, pyav
 from features.video.frames import Damage, decoded
 from features.video.pixels import quarter_turns, upright_size
 
 if TYPE_CHECKING:
     from av import VideoStream
 
+TAIL_SECONDS = 10
+"""How much of a file's end is read to learn where its pictures end."""
 MAX_TIMES = 1_000_000
 """More frames of one video are never sampled: a damaged header may promise a thousand years."""
 
@@ -53,23 +56,27 @@ def probe(path: VideoPath) -> VideoInfo:
         width, height = upright_size(first[1])
         rate = stream.average_rate or stream.guessed_rate
         return VideoInfo(
-            duration=promised_duration(video) or _measured_duration(path), fps=float(rate or 0), frames=stream.frames,
+            duration=promised_duration(path, video), fps=float(rate or 0), frames=stream.frames,
             width=width, height=height, rotation=90 * quarter_turns(first[1]),
             has_audio=bool(container.streams.audio), start=float(video.start), codec=stream.codec_context.name,
         )
 
 
-def promised_duration(video: OpenVideo) -> float:
-    """Seconds of the pictures by the file's own word: the least of what its parts say; 0 where none says anything."""
+def promised_duration(path: VideoPath, video: OpenVideo) -> float:
+    """Seconds of the pictures by the file's own word: the least of what its parts say.
+
+    Where it speaks of no stream alone its last packets tell, as sound may be longer than pictures; where they are not
+    there, the file is cut off, and its promise stands.
+    """
     stream, container = video.stream, video.container
-    ends: list[Fraction] = []
-    if container.duration:
-        ends.append(Fraction(container.duration + max(container.start_time or 0, 0), 1_000_000))
+    whole = Fraction(container.duration + max(container.start_time or 0, 0), 1_000_000) if container.duration else None
+    own = _tagged_duration(stream)
     if stream.duration and stream.time_base:
-        ends.append((stream.duration + (stream.start_time or 0)) * stream.time_base)
-    elif tag := _tagged_duration(stream):
-        ends.append(tag)
-    return float(max(min(ends) - video.start, Fraction(0))) if ends else 0.0
+        own = (stream.duration + (stream.start_time or 0)) * stream.time_base
+    if own is None:
+        own = _end_of_packets(path, whole)
+    end = min(own, whole) if own is not None and whole is not None else own or whole or video.start
+    return float(max(end - video.start, Fraction(0)))
 
 
 def _tagged_duration(stream: VideoStream) -> Fraction | None:
@@ -81,16 +88,33 @@ def _tagged_duration(stream: VideoStream) -> Fraction | None:
         return None
 
 
-def _measured_duration(path: VideoPath) -> float:
-    """End of the last frame, by reading all packets without decoding them: for files that promise no duration."""
+def _end_of_packets(path: VideoPath, whole: Fraction | None, tail: bool = True) -> Fraction | None:
+    """Where the last picture ends, by reading packets without decoding them; None where the file is cut off.
+
+    If the length of the ``whole`` is known only its ``tail`` is read, unless there are no pictures in it.
+    """
+    av = pyav()
     with open_video(path) as video:
-        end, count = 0, 0
-        for packet in video.container.demux(video.stream):
-            count += packet.size > 0
-            if packet.pts is not None:
-                end = max(end, packet.pts + (packet.duration or 0))
-        rate = video.stream.average_rate or video.stream.guessed_rate
-        return video.seconds(end) if end else count / float(rate or 25)
+        if whole is not None and tail and whole > TAIL_SECONDS:
+            try:
+                video.container.seek(int((whole - TAIL_SECONDS) * 1_000_000), backward=True)
+            except av.FFmpegError:
+                return _end_of_packets(path, whole, tail=False)
+        step = 1 / Fraction(video.stream.average_rate or video.stream.guessed_rate or 25)
+        ends: dict[int, Fraction] = {}
+        count = 0
+        with suppress(av.FFmpegError):
+            for packet in video.container.demux():
+                alive()
+                if packet.pts is not None and packet.time_base:
+                    end = packet.pts * packet.time_base + ((packet.duration or 0) * packet.time_base or step)
+                    ends[packet.stream_index] = max(ends.get(packet.stream_index, end), end)
+                count += packet.size > 0 and packet.stream_index == video.stream.index
+        if whole is not None and max(ends.values(), default=Fraction(0)) < whole - 1:
+            return None
+        if whole is not None and tail and video.stream.index not in ends:
+            return _end_of_packets(path, whole, tail=False)
+        return ends.get(video.stream.index, video.start + count * step)
 
 
 def sample_times(info: VideoInfo, fps: float | None = None, count: int | None = None) -> np.ndarray:

@@ -140,11 +140,11 @@ def test_a_frame_shown_at_several_times_comes_as_often_and_is_made_once(tmp_path
     assert first is second and second is third and first.time == 0
 
 
-def test_the_last_frame_stays_on_for_a_second_and_no_longer(tmp_path):
+def test_the_last_frame_stays_on_for_half_a_second_and_no_longer(tmp_path):
     path = make_video(tmp_path / "v.mkv", [0, 100])
-    assert numbers_at(path, [1.1]) == [1]
-    with pytest.raises(HeedError, match=r"end at 0\.10 s, where one at 1\.20 s was expected"):
-        list(frames_at(path, [1.2]))
+    assert numbers_at(path, [0.6]) == [1]
+    with pytest.raises(HeedError, match=r"end at 0\.10 s, where one at 0\.80 s was expected"):
+        list(frames_at(path, [0.8]))
 
 
 def test_a_header_that_promises_too_much_is_told(tmp_path):

@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from features.errors import HeedError
 from features.video import VideoInfo, probe, sample_times
+from features.video.container import open_video
 from features.video.sampling import Sampling
 from tests.make_video import make_video
 
@@ -57,6 +58,23 @@ def test_probe_tells_what_was_written(tmp_path):
 def test_a_file_that_promises_no_duration_is_measured(tmp_path):
     path = make_video(tmp_path / "v.mkv", list(range(0, 1000, 40)), container_options={"live": "1"})
     assert probe(path).duration == pytest.approx(1.0, abs=0.001)
+
+
+@pytest.mark.parametrize("seconds", [1.5, 30.0])
+def test_the_last_packets_tell_where_the_pictures_end_if_the_header_does_not(tmp_path, seconds):
+    sound = np.zeros(round(seconds * 16000))
+    path = make_video(tmp_path / "v.flv", list(range(0, 1000, 40)), codec="flv", sound=sound, sound_codec="aac")
+    with open_video(path) as video:
+        assert video.stream.duration is None
+        assert video.container.duration == pytest.approx(seconds * 1e6, abs=2e5)
+    assert probe(path).duration == pytest.approx(1.064, abs=0.001)  # this writer puts the sound first
+
+
+def test_a_cut_off_file_keeps_its_promise(tmp_path):
+    noise = np.random.default_rng(0).integers(0, 256, (20, 48, 64, 3), np.uint8)
+    path = make_video(tmp_path / "v.flv", list(range(0, 4000, 200)), codec="flv", draw=lambda number: noise[number])
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    assert probe(path).duration == pytest.approx(3.8, abs=0.3)
 
 
 def test_the_duration_is_the_pictures_where_the_sound_is_longer(tmp_path):
