@@ -27,7 +27,7 @@ check: install
 	$(BIN)/lint-imports
 
 bench: install
-	for name in scenes streaming scan_scoring scenes_detector corruption kills demo; do $(BIN)/python -m benchmarks.$$name || exit 1; done
+	for name in scenes streaming scan_scoring scenes_detector large_store number_types corruption faults kills demo; do $(BIN)/python -m benchmarks.$$name || exit 1; done
 
 clean:
 	rm -rf $(VENV) demo build *.egg-info .pytest_cache .mypy_cache .ruff_cache
