@@ -23,6 +23,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "extract regions": ("pipeline.commands.extract:ExtractRegions", "images into a store of region features"),
     "extract frames": ("pipeline.commands.frames:ExtractFrames", "videos into a store of frames"),
     "extract clips": ("pipeline.commands.clips:ExtractClips", "videos into a store of a feature for each clip"),
+    "extract sound": ("pipeline.commands.sound:ExtractSound", "videos' sound into a store of a feature for each clip"),
+    "extract text": ("pipeline.commands.text:ExtractText", "captions and queries into a store of token features"),
     "import": ("pipeline.commands.exchange:Import", "somebody else's feature files into a store"),
     "store info": ("pipeline.commands.store:StoreInfo", "what a store holds"),
     "store verify": ("pipeline.commands.store:StoreVerify", "is a store sound?"),

@@ -81,7 +81,8 @@ def _found(store: Place, lists: Sequence[Sequence[bytes]], source: Source) -> tu
         key = key_of(line)
         item = here.pop(key, None) or Item(key, "", error=GONE)
         if item.uri and input_line(item) != line:
-            raise HeedError(f"The {'boxes' if item.times is None else 'times'} given for {key!r} are not those that "
+            given = "text" if item.text is not None else "times" if item.times is not None else "boxes"
+            raise HeedError(f"The {given} given for {key!r} {'is not the one' if item.text else 'are not those'} that "
                             f"{store} was planned with. Give the input another key, or extract into a new store.")
         items.append(item)
     return items, list(here.values())

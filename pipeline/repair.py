@@ -18,6 +18,8 @@ from pipeline.commands.exchange import Import
 from pipeline.commands.extract import ExtractRegions
 from pipeline.commands.frames import ExtractFrames
 from pipeline.commands.rewrite import StoreConvert, StoreMerge, StoreSubset
+from pipeline.commands.sound import ExtractSound
+from pipeline.commands.text import ExtractText
 from pipeline.identity import Identity, ShardRecord
 from pipeline.index import INDEX_FILE, Index
 from pipeline.places import Place, place
@@ -27,6 +29,8 @@ MAKERS = {
     "extract regions": (ExtractRegions, "source", "store"),
     "extract frames": (ExtractFrames, "source", "store"),
     "extract clips": (ExtractClips, "source", "store"),
+    "extract sound": (ExtractSound, "source", "store"),
+    "extract text": (ExtractText, "captions", "store"),
     "import": (Import, "path", "store"),
     "store convert": (StoreConvert, "store", "out"),
     "store merge": (StoreMerge, "stores", "out"),
