@@ -21,6 +21,7 @@ SUBJECTS = {
     "lxmert": "evaluation.subjects.lxmert",
     "vilbert": "evaluation.subjects.vilbert",
     "visualbert": "evaluation.subjects.visualbert",
+    "volta": "evaluation.subjects.volta",
 }
 """Family -> module with a ``FAMILY``."""
 

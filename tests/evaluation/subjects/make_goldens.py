@@ -3,10 +3,11 @@
     python -m tests.evaluation.subjects.make_goldens uniter  ../UNITER
     python -m tests.evaluation.subjects.make_goldens lxmert  ../lxmert
     python -m tests.evaluation.subjects.make_goldens vilbert ../vilbert-multi-task
+    python -m tests.evaluation.subjects.make_goldens volta   ../volta
 
-The second argument is a checkout of ChenRocks/UNITER @1dbfa62, airsplay/lxmert @0db1182 or
-facebookresearch/vilbert-multi-task @f22b84a. Each runs with tiny sizes and the weights and inputs of `rule`; where it
-gives no attention, that is computed again from what its attention modules were given.
+The second argument is a checkout of ChenRocks/UNITER @1dbfa62, airsplay/lxmert @0db1182,
+facebookresearch/vilbert-multi-task @f22b84a or e-bug/volta @62f78cd. Each runs with tiny sizes and the weights and
+inputs of `rule`; where it gives no attention, that is computed again from what its attention modules were given.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from evaluation.subjects.subject import Batch
 from tests.evaluation.subjects import rule
 
 HERE = Path(__file__).parent / "goldens"
@@ -167,13 +169,11 @@ def lxmert(folder: Path) -> None:
     keep("lxmert", config, model, shapes, arrays)
 
 
-def vilbert(folder: Path) -> None:
-    """Its own attention, which it gives where ``visualization`` is set; the whole image is put first."""
-    sys.path.insert(0, str(folder))
-    package = types.ModuleType("vilbert")
-    package.__path__ = [str(folder / "vilbert")]
-    sys.modules["vilbert"] = package
-    utils = types.ModuleType("vilbert.utils")
+def with_model_class(folder: Path, name: str) -> None:
+    """Make a package importable without its ``utils``, whose model class downloads."""
+    package = types.ModuleType(name)
+    package.__path__ = [str(folder / name)]
+    utils = types.ModuleType(f"{name}.utils")
 
     class PreTrainedModel(nn.Module):
         """What the model needs of the real one, which downloads."""
@@ -186,7 +186,23 @@ def vilbert(folder: Path) -> None:
             first.weight = second.weight
 
     utils.PreTrainedModel = PreTrainedModel  # type: ignore[attr-defined]
-    sys.modules["vilbert.utils"] = utils
+    sys.modules.update({name: package, f"{name}.utils": utils})
+
+
+def whole_image_first(batch: Batch, locations: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Features, boxes and mask with the mean region in front, as both projects' readers of features make them."""
+    mean = batch.features.sum(1, keepdim=True) / batch.region_mask.sum(1)[:, None, None]
+    corners = batch.boxes / batch.sizes.repeat(1, 2)[:, None]
+    share = (corners[..., 2] - corners[..., 0]) * (corners[..., 3] - corners[..., 1])
+    own = torch.cat([corners, share[..., None]], 2)[..., :locations]
+    whole = torch.tensor([0.0, 0.0] + [1.0] * (locations - 2)).repeat(len(batch), 1, 1)
+    mask = torch.cat([torch.ones(len(batch), 1), batch.region_mask.float()], 1)
+    return torch.cat([mean, batch.features], 1), torch.cat([whole, own], 1), mask
+
+
+def vilbert(folder: Path) -> None:
+    """Its own attention, which it gives where ``visualization`` is set; the whole image is put first."""
+    with_model_class(folder, "vilbert")
     from vilbert.vilbert import BertConfig, VILBertForVLTasks
 
     for name, tasks in (("vilbert", False), ("vilbert_tasks", True)):
@@ -215,15 +231,10 @@ def vilbert(folder: Path) -> None:
         for kind, layers in (("text", encoder.layer), ("image", encoder.v_layer), ("cross", encoder.c_layer)):
             for index, layer in enumerate(layers, 1):
                 layer.register_forward_hook(states(f"states {kind} {index}", kind == "cross"))
-        mean = batch.features.sum(1, keepdim=True) / batch.region_mask.sum(1)[:, None, None]
-        corners = batch.boxes / batch.sizes.repeat(1, 2)[:, None]
-        share = (corners[..., 2] - corners[..., 0]) * (corners[..., 3] - corners[..., 1])
-        five = torch.cat([torch.tensor([0.0, 0, 1, 1, 1]).repeat(len(batch), 1, 1),
-                          torch.cat([corners, share[..., None]], 2)], 1)
-        image_mask = torch.cat([torch.ones(len(batch), 1), batch.region_mask.float()], 1)
+        features, five, image_mask = whole_image_first(batch, 5)
         given: dict[str, Any] = {"task_ids": torch.full((len(batch), 1), 2)} if tasks else {}
         text, image, pooled_text, pooled_image, attention = model.bert(
-            batch.words, torch.cat([mean, batch.features], 1), five, None, batch.word_mask.float(), image_mask,
+            batch.words, features, five, None, batch.word_mask.float(), image_mask,
             output_all_encoded_layers=False, output_all_attention_masks=True, **given)
         for kind, found in zip(("text", "image"), attention[:2], strict=True):
             arrays.update({f"attention {kind} {index}": one["attn"] for index, one in enumerate(found, 1)})
@@ -234,6 +245,55 @@ def vilbert(folder: Path) -> None:
         keep(name, {**config, **({"task": 2} if tasks else {})}, model, shapes, arrays)
 
 
+SINGLE = {"tt": [0, 2, 4], "tv": [0, 2, 4], "vt": [0, 2, 4], "vv": [0, 2, 4], "t_ff": [1, 3, 5], "v_ff": [1, 3, 5]}
+VOLTA: dict[str, dict[str, Any]] = {
+    "uniter": {**SINGLE, "shared": [0, 1, 2, 3, 4, 5], "image_embeddings": "uniter"},
+    "visualbert": {**SINGLE, "shared": [0, 1, 2, 3, 4, 5], "image_embeddings": "visualbert"},
+    "lxmert": {"tt": [0, 2, 5, 8], "tv": [4, 7], "vt": [4, 7], "vv": [0, 5, 8], "t_ff": [1, 3, 6, 9],
+               "v_ff": [1, 6, 9], "shared": [4, 7], "image_embeddings": "lxmert"},
+    "vilbert": {"tt": [0, 2, 6], "tv": [4, 8], "vt": [4, 8], "vv": [6], "t_ff": [1, 3, 5, 7, 9], "v_ff": [5, 7, 9],
+                "shared": [], "image_embeddings": "vilbert"},
+}
+
+
+def volta(folder: Path) -> None:
+    """Tiny forms of the four controlled models; sub-layers are numbered from 0, states behind each are kept."""
+    with_model_class(folder, "volta")
+    torch.Tensor.cuda = lambda self, *_, **__: self  # its VisualBERT asks for a GPU by name
+    from volta.config import BertConfig
+    from volta.encoders import BertForVLPreTraining
+
+    for name, facts in VOLTA.items():
+        single = len(facts["shared"]) == 6
+        config = {"hidden_size": 12, "num_attention_heads": 3, "intermediate_size": 20, "max_position_embeddings": 16,
+                  "type_vocab_size": 2, "vocab_size": VOCABULARY, "num_locs": 5, "add_global_imgfeat": "first",
+                  "image_embeddings": facts["image_embeddings"], "v_feature_size": DIM, "v_hidden_size": 12,
+                  "v_num_attention_heads": 3, "v_intermediate_size": 20, "pooler_size": 14, "v_pooler_size": 14,
+                  "fusion_method": "mul", "visual_target_weights": {"0": 1.0}, "shared_sublayers": facts["shared"],
+                  "single_ln_sublayers": facts["shared"] if single else [],
+                  **{f"{key}_{'sublayers' if 'ff' in key else 'attn_sublayers'}": facts[key]
+                     for key in ("tt", "tv", "vt", "vv", "t_ff", "v_ff")}}
+        model = BertForVLPreTraining(BertConfig.from_dict({
+            **vars(BertConfig(VOCABULARY)), **config, "bert_model": "bert-base-uncased", "model": "bert",
+            "visualization": True}))
+        shapes = fill(model)
+        batch = rule.batch(DIM, VOCABULARY)
+        features, boxes, mask = whole_image_first(batch, 5)
+        texts, images, pooled_text, pooled_image, (of_text, of_image) = model.bert(
+            batch.words, features, boxes, None, batch.word_mask.float(), mask, output_all_encoded_layers=True,
+            output_all_attention_masks=True)
+        arrays: dict[str, Tensor] = {}
+        for number, (text, image) in enumerate(zip(texts, images, strict=True)):
+            arrays[f"text {number}"], arrays[f"image {number}"] = text, image
+        for number, (text, image) in enumerate(zip(of_text, of_image, strict=True)):
+            for block, found, kind in (("text->text", text, "intra_attn"), ("text->image", text, "inter_attn"),
+                                       ("image->text", image, "inter_attn"), ("image->image", image, "intra_attn")):
+                if found is not None and found[kind] is not None:
+                    arrays[f"{block} {number}"] = found[kind]
+        arrays["words"], _, arrays["match"], _, _ = model.cls(texts[-1], images[-1], pooled_text, pooled_image)
+        keep(f"volta_{name}", config, model, shapes, arrays)
+
+
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    {"uniter": uniter, "lxmert": lxmert, "vilbert": vilbert}[sys.argv[1]](Path(sys.argv[2]))
+    {"uniter": uniter, "lxmert": lxmert, "vilbert": vilbert, "volta": volta}[sys.argv[1]](Path(sys.argv[2]))

@@ -119,8 +119,39 @@ def vilbert(folder: Path, name: str = "vilbert") -> tuple[float, int]:
     return max(gaps), len(gaps)
 
 
+def volta(folder: Path, name: str) -> tuple[float, int]:
+    """The original numbers states and attention by sub-layer, from 1, and puts the whole image first."""
+    reading, batch, wanted, subject = read(f"volta_{name}", folder)
+    config = published.golden(f"volta_{name}")[0]["config"]
+    feeds = sorted({*config["t_ff_sublayers"], *config["v_ff_sublayers"]})
+    order = {"text": list(range(batch.words.shape[1])), "image": [*range(1, reading.image_kinds.shape[1]), 0]}
+    masks = {"text": reading.text_kinds != PADDING, "image": reading.image_kinds != PADDING}
+    gaps, blocks = [], 0
+    for last, layer in zip([-1, *feeds], reading.layers, strict=True):
+        for side in ("text", "image"):
+            states = getattr(layer, side)
+            if states is not None:
+                gaps.append(far(states, wanted[f"{side} {last + 1}"][:, order[side]], masks[side]))
+        for block, weights in layer.blocks.items():
+            query, keys = block.split("->")
+            # the nearest sub-layer before the feed-forward one that has this block
+            number = max(int(key.split()[1]) for key in wanted
+                         if key.startswith(block) and int(key.split()[1]) <= last + 1)
+            found = wanted[f"{block} {number}"][:, :, order[query]][..., order[keys]]
+            gaps.append(far(weights, found, masks[query], masks[keys]))
+            blocks += 1
+    gaps.append(float((reading.match - (wanted["match"][:, 0] - wanted["match"][:, 1])).abs().max()))
+    gaps.append(far(subject.word_scores(reading.text), wanted["words"], masks["text"]))
+    assert blocks == sum("->" in key for key in wanted)
+    return max(gaps), len(gaps)
+
+
 COMPARED = {"uniter": uniter, "lxmert": lxmert, "vilbert": vilbert,
-            "vilbert, with task words": lambda folder: vilbert(folder, "vilbert_tasks")}
+            "vilbert, with task words": lambda folder: vilbert(folder, "vilbert_tasks"),
+            "volta, uniter": lambda folder: volta(folder, "uniter"),
+            "volta, lxmert": lambda folder: volta(folder, "lxmert"),
+            "volta, vilbert": lambda folder: volta(folder, "vilbert"),
+            "volta, visualbert": lambda folder: volta(folder, "visualbert")}
 
 
 @pytest.mark.parametrize("name", COMPARED)
