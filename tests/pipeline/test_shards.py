@@ -17,6 +17,7 @@ FIELDS = {
     "key": Field("string"), "width": Field("int32"), "boxes": Field("float32", (None, 4)),
     "features": Field("float16", (None, 3)), "classes": Field("int32", (None,)), "mean": Field("float32", (2,)),
     "grid": Field("int8", (None, 2, 2)), "jpeg": Field("bytes"),
+    "png": Field("bytes", (None,)),
 }
 
 
@@ -27,7 +28,7 @@ def make_rows(lengths, seed=0):
         "boxes": rng.normal(size=(n, 4)).astype(np.float32),
         "features": rng.normal(size=(n, 3)).astype(np.float16), "classes": rng.integers(0, 9, n).astype(np.int32),
         "mean": rng.normal(size=2).astype(np.float32), "grid": rng.integers(-9, 9, (n, 2, 2)).astype(np.int8),
-        "jpeg": rng.bytes(n + 1),
+        "jpeg": rng.bytes(n + 1), "png": [rng.bytes(k % 5) for k in range(n)],
     } for i, n in enumerate(lengths)]
 
 
@@ -55,7 +56,9 @@ def test_what_is_written_is_read_back_bit_for_bit(format_name, lengths, tmp_path
         read = shard.row(i)
         assert shard.key(i) == row["key"] and set(read) == set(FIELDS)
         for name, field in FIELDS.items():
-            if field.shape:
+            if field.dtype == "bytes":
+                assert read[name] == row[name] if not field.shape else list(read[name]) == row[name]
+            elif field.shape:
                 assert read[name].dtype == field.dtype and read[name].shape == row[name].shape
                 assert np.array_equal(read[name], row[name])
             else:
