@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from features.errors import HeedError
+
 Watch = Callable[[Tensor], Tensor]
 """Takes attention weights (batch, heads, queries, keys), gives the weights to use."""
 EPSILON = 1e-12
@@ -118,7 +120,10 @@ class WordEmbeddings(nn.Module):
         self.LayerNorm = norm(width)
 
     def forward(self, words: Tensor) -> Tensor:
-        """(batch, words, width) of ids (batch, words)."""
+        """(batch, words, width) of ids (batch, words); `HeedError` where there are more than positions."""
+        if words.shape[1] > len(self.position_embeddings.weight):
+            raise HeedError(f"The longest text of the batch has {words.shape[1]} pieces, but the weights have "
+                            f"{len(self.position_embeddings.weight)} positions: cut texts shorter.")
         places = self.position_embeddings.weight[:words.shape[1]]
         return self.LayerNorm(self.word_embeddings(words) + places + self.token_type_embeddings.weight[0])
 
