@@ -138,17 +138,6 @@ def test_what_can_be_decoded_of_a_damaged_video_is_stored_with_a_note_if_asked(n
     assert all((found[number].image == frame.image).all() for number, frame in enumerate(first))
 
 
-def test_an_unmodified_webdataset_decodes_the_frames(videos, tmp_path):
-    webdataset = pytest.importorskip("webdataset")
-    assert extract(videos, tmp_path / "s", "--fps", 2, "--shard-rows", 8) == 0
-    tar = tmp_path / "s" / "shards" / "000000.tar"
-    samples = list(webdataset.WebDataset(str(tar), shardshuffle=False).decode("rgb8"))
-    assert [sample["json"]["key"] for sample in samples] == NAMES
-    found = frames_of(tmp_path / "s", NAMES[1])
-    assert samples[1]["times.npy"].tolist() == found.times.tolist()
-    assert all((samples[1][f"{number:06d}.jpg"] == found[number].image).all() for number in range(len(found)))
-
-
 def test_a_second_run_has_nothing_to_do_and_a_lost_shard_is_made_again(videos, tmp_path, capsys):
     assert extract(videos, tmp_path / "s", "--fps", 1) == 0
     before = shard_bytes(tmp_path / "s")

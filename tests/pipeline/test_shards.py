@@ -173,6 +173,7 @@ def test_tar_shards_open_in_plain_webdataset(tmp_path):
     read = list(webdataset.WebDataset(str(path), shardshuffle=False).decode())
     assert [sample["json"]["key"] for sample in read] == ["dir/0.a.jpg", "dir/1.a.jpg"]
     assert np.array_equal(read[1]["features.npy"], rows[1]["features"])
+    assert [read[1][f"{number:06d}.png"] for number in range(3)] == rows[1]["png"]
 
 
 def test_a_value_of_the_wrong_shape_is_refused():
