@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # Without compiled bytecode every start of torch takes twice as long; some machines switch it off.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test check bench install clean
+.PHONY: demo test check bench bench-peers install clean
 
 install: $(VENV)/.installed
 
@@ -29,5 +29,15 @@ check: install
 bench: install
 	for name in scenes streaming scan_scoring scenes_detector large_store number_types corruption faults kills demo; do $(BIN)/python -m benchmarks.$$name || exit 1; done
 
+# The peers need another transformers than heed, so they have an environment of their own.
+.venv-peers/.installed: benchmarks/peers.txt pyproject.toml
+	$(PYTHON) -m venv .venv-peers
+	.venv-peers/bin/python -m pip install --quiet uv
+	.venv-peers/bin/uv pip install --quiet --python .venv-peers/bin/python -r benchmarks/peers.txt --editable .
+	touch $@
+
+bench-peers: .venv-peers/.installed
+	.venv-peers/bin/python -m benchmarks.peers
+
 clean:
-	rm -rf $(VENV) demo build *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) .venv-peers demo build *.egg-info .pytest_cache .mypy_cache .ruff_cache
