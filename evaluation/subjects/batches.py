@@ -55,8 +55,14 @@ def _encoded(subject: Subject, text: str | EncodedCaption, most: int) -> Encoded
 
 
 def encoded_boxes(batch: Batch, length: int) -> Tensor:
-    """(batch, regions, length) float32: the boxes as a model with ``length`` numbers for each reads them."""
+    """(batch, regions, length) float32: the boxes as a model with ``length`` numbers for each reads them.
+
+    Raises `HeedError` where an image has no size, as in features that came without boxes.
+    """
     n, regions = batch.boxes.shape[:2]
+    if regions and not bool((batch.sizes > 0).all()):
+        raise HeedError("The batch has an image of 0 pixels: its features came without boxes, which this model reads. "
+                        "VisualBERT reads none.")
     shares = (batch.boxes / batch.sizes.repeat(1, 2)[:, None]).reshape(-1, 4)
     found = ENCODINGS[length](shares.detach().cpu().numpy(), 1.0, 1.0)
     return torch.from_numpy(found).reshape(n, regions, length).to(batch.boxes)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from evaluation.subjects import SUBJECTS, load_subject, loading, uniter, vilbert
+from evaluation.subjects import SUBJECTS, load_subject, loading, lxmert, uniter, vilbert, visualbert
 from evaluation.subjects.batches import make_batch
 from evaluation.subjects.subject import CLS, IMAGE_IMAGE, SEP, TEXT_TEXT
 from features.errors import HeedError
@@ -47,6 +47,18 @@ def test_uniter_base_has_the_parameters_that_the_published_file_s_length_implies
     unread = (transform + dim + transform + width * classes + classes)  # regression's and classification's heads
     twice = 28996 * width + dim * width
     assert sum(p.numel() for p in model.parameters()) + unread + twice == 136_780_679
+
+
+def test_lxmert_and_visualbert_have_the_lengths_of_their_published_files() -> None:
+    """model_LXRT.pth is 870 MiB, with heads for objects, attributes, features and 9,500 answers; the file of
+    visualbert-vqa-coco-pre is 448 MB, all of it read."""
+    width = 768
+    with torch.device("meta"):
+        read, whole = lxmert.Lxmert(lxmert.Config()), visualbert.VisualBert(visualbert.Config())
+    objects = width * width + 3 * width + (1600 + 400 + 2048) * (width + 1)
+    answers = width * 2 * width + 2 * width + 2 * 2 * width + (2 * width + 1) * 9500
+    assert round((sum(p.numel() for p in read.parameters()) + objects + answers) * 4 / 2**20) == 870
+    assert round(sum(p.numel() for p in whole.parameters()) * 4 / 1e6) == 448
 
 
 def test_half_precision_becomes_single_and_keeps_its_values(tmp_path: Path) -> None:
@@ -207,6 +219,12 @@ def test_a_text_longer_than_the_positions_is_refused(tmp_path: Path) -> None:
     subject = load_subject(f"uniter:{made('uniter', tmp_path)}")
     with pytest.raises(HeedError, match="17 pieces, but the weights have 16 positions"):
         subject.read(rule.batch(6, 120, lengths=(17, 4), regions=(2, 2)))
+
+
+def test_boxes_of_an_image_without_a_size_are_refused_where_they_are_read(tmp_path: Path) -> None:
+    batch = rule.batch(6, 120)
+    with pytest.raises(HeedError, match="image of 0 pixels"):
+        load_subject(f"lxmert:{made('lxmert', tmp_path)}").read(replace(batch, sizes=batch.sizes * 0))
 
 
 def test_two_streams_run_alone_where_the_other_has_nothing_to_look_at(tmp_path: Path) -> None:
