@@ -25,6 +25,11 @@ def norm(width: int) -> nn.Module:
     return nn.LayerNorm(width, eps=EPSILON)
 
 
+def table(rows: int, width: int) -> nn.Module:
+    """An embedding of zeros: it is filled with published or random weights right after, and drawing takes seconds."""
+    return nn.Embedding.from_pretrained(torch.zeros(rows, width), freeze=False)
+
+
 def split_heads(states: Tensor, heads: int) -> Tensor:
     """(batch, positions, width) -> (batch, heads, positions, width / heads)."""
     return states.unflatten(-1, (heads, -1)).transpose(1, 2)
@@ -114,9 +119,9 @@ class WordEmbeddings(nn.Module):
 
     def __init__(self, vocabulary: int, width: int, positions: int, types: int) -> None:
         super().__init__()
-        self.word_embeddings = nn.Embedding(vocabulary, width)
-        self.position_embeddings = nn.Embedding(positions, width)
-        self.token_type_embeddings = nn.Embedding(types, width)
+        self.word_embeddings = table(vocabulary, width)
+        self.position_embeddings = table(positions, width)
+        self.token_type_embeddings = table(types, width)
         self.LayerNorm = norm(width)
 
     def forward(self, words: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from evaluation.subjects.batches import encoded_boxes, shown_features
-from evaluation.subjects.bert import BertLayer, Heads, Pooler, WordEmbeddings, norm
+from evaluation.subjects.bert import BertLayer, Heads, Pooler, WordEmbeddings, norm, table
 from evaluation.subjects.family import Family, count, rows, width_of
 from evaluation.subjects.subject import JOINT, Batch, Edit, Reading
 from evaluation.subjects.trace import Trace, image_kinds, text_kinds
@@ -45,7 +45,7 @@ class ImageEmbeddings(nn.Module):
         self.img_linear = nn.Linear(config.features, config.width)
         self.pos_linear = nn.Linear(BOX, config.width)
         self.img_layer_norm, self.pos_layer_norm, self.LayerNorm = (norm(config.width) for _ in range(3))
-        self.mask_embedding = nn.Embedding(2, config.features)
+        self.mask_embedding = table(2, config.features)
 
     def forward(self, features: Tensor, boxes: Tensor, kind: Tensor, hidden: Tensor | None) -> Tensor:
         """(batch, regions, width); a hidden region shows the mask's vector, its features being 0."""

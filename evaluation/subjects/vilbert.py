@@ -27,6 +27,7 @@ from evaluation.subjects.bert import (
     attend,
     norm,
     split_heads,
+    table,
 )
 from evaluation.subjects.family import Family, count, rows, width_of
 from evaluation.subjects.subject import (
@@ -145,7 +146,7 @@ class Encoder(nn.Module):
         super().__init__()
         self.embeddings = WordEmbeddings(config.vocabulary, config.width, config.positions, config.types)
         if config.tasks:
-            self.embeddings.task_embeddings = nn.Embedding(config.tasks, config.width)
+            self.embeddings.task_embeddings = table(config.tasks, config.width)
         self.v_embeddings = ImageEmbeddings(config)
         self.encoder = nn.ModuleDict({
             "layer": nn.ModuleList(BertLayer(config.width, config.heads, config.inner) for _ in range(config.layers)),

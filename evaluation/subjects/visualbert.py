@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from evaluation.subjects.batches import shown_features
-from evaluation.subjects.bert import BertLayer, Heads, Pooler, WordEmbeddings
+from evaluation.subjects.bert import BertLayer, Heads, Pooler, WordEmbeddings, table
 from evaluation.subjects.family import Family, count, rows, width_of
 from evaluation.subjects.subject import JOINT, Batch, Edit, Reading
 from evaluation.subjects.trace import Trace, image_kinds, text_kinds
@@ -40,8 +40,8 @@ class Embeddings(WordEmbeddings):
 
     def __init__(self, config: Config) -> None:
         super().__init__(config.vocabulary, config.width, config.positions, config.types)
-        self.visual_token_type_embeddings = nn.Embedding(config.types, config.width)
-        self.visual_position_embeddings = nn.Embedding(config.positions, config.width)
+        self.visual_token_type_embeddings = table(config.types, config.width)
+        self.visual_position_embeddings = table(config.positions, config.width)
         self.visual_projection = nn.Linear(config.features, config.width)
 
     def regions(self, features: Tensor) -> Tensor:

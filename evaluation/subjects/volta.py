@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from evaluation.subjects.batches import encoded_boxes, shown_features
-from evaluation.subjects.bert import EPSILON, Heads, Pooler, WordEmbeddings, attend, norm, split_heads
+from evaluation.subjects.bert import EPSILON, Heads, Pooler, WordEmbeddings, attend, norm, split_heads, table
 from evaluation.subjects.family import Family, rows, width_of
 from evaluation.subjects.subject import (
     IMAGE_IMAGE,
@@ -179,8 +179,8 @@ class JointEmbeddings(WordEmbeddings):
             self.image_layer_norm, self.image_location_layer_norm, self.v_LayerNorm = (norm(width) for _ in range(3))
         else:
             self.projection = nn.Linear(config.features, width)
-            self.token_type_embeddings_visual = nn.Embedding(config.types, width)
-            self.position_embeddings_visual = nn.Embedding(config.positions, width)
+            self.token_type_embeddings_visual = table(config.types, width)
+            self.position_embeddings_visual = table(config.positions, width)
 
     def regions(self, features: Tensor, boxes: Tensor) -> Tensor:
         """(batch, regions, width)."""
