@@ -61,7 +61,7 @@ def _listed(path: Path) -> list[tuple[str, str]]:
             for row in csv.DictReader(file) if path.suffix == ".csv" else map(json.loads, filter(str.strip, file)):
                 pairs.append((str(row["key"]), str(row["text"])))
         return pairs
-    except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, csv.Error) as error:
         raise HeedError(f"Row {len(pairs) + 1} of {path} cannot be read, or has no key or text: {error!r}.") from None
 
 

@@ -66,7 +66,7 @@ class FastText:
             raise HeedError(f"There are no fastText vectors {path}.")
         try:
             return _read_vec(path) if path.suffix == ".vec" else _read_bin(path)
-        except (ValueError, struct.error, OSError) as error:
+        except (ValueError, IndexError, struct.error, OSError) as error:
             raise HeedError(f"{path} is no fastText file, or is cut short ({error}); M4C's is wiki.en.bin.") from error
 
 
@@ -108,7 +108,10 @@ def _read_bin(path: Path) -> FastText:
         rows, columns = struct.unpack_from("<qq", data, at + 1)
         if most <= 0 or (version == 11 and model == _SUPERVISED):  # such old models use no n-grams, whatever they say
             most = buckets = 0
-        if columns != dim or rows < known + buckets or at + 17 + 4 * rows * columns > len(data):
+        if len(words) != known:
+            raise ValueError(f"its dictionary has {len(words)} words where it promises {known}")
+        short = rows < known + buckets or at + 17 + 4 * rows * columns > len(data)
+        if short or columns != dim or min(buckets, columns) < 0:
             raise ValueError(f"its matrix of {rows} x {columns} does not fit the dictionary or the file")
     matrix = np.memmap(path, "<f4", "r", at + 17, (rows, columns))
     return FastText(words, matrix, (least, most), buckets)

@@ -28,7 +28,7 @@ def read(path: Path, split: str | None = None) -> list[Moment]:
     `HeedError` naming a line that is not in the format.
     """
     moments = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
         found = _LINE.fullmatch(line.rstrip())
         if found:
             window = sorted((float(found[2]), float(found[3])))

@@ -53,7 +53,7 @@ def read(path: Path, split: str | None = None) -> list[Moment]:
                 str(row["annotation_id"]), str(row["video"]), str(row["description"]).strip(), agreed(windows)[None],
                 row["num_segments"] * SEGMENT, alternatives=windows))
         return moments
-    except (OSError, EOFError, zlib.error, ValueError, KeyError, TypeError) as error:
+    except (OSError, EOFError, zlib.error, ValueError, KeyError, TypeError, RecursionError) as error:
         raise HeedError(f"{path} is not in DiDeMo's format, at entry {len(moments) + 1}: {error!r}.") from None
 
 

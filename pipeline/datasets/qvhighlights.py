@@ -60,12 +60,12 @@ def _file(folder: Path, split: str) -> Path | None:
 
 def _read_file(path: Path) -> list[Moment]:
     moments: list[Moment] = []
-    with path.open(encoding="utf-8") as file:
+    with path.open("rb") as file:
         for number, line in enumerate(file, 1):
             if line.strip():
                 try:
                     moments.append(_moment(json.loads(line)))
-                except (ValueError, KeyError, TypeError, OverflowError, HeedError) as error:
+                except (ValueError, KeyError, TypeError, OverflowError, RecursionError, HeedError) as error:
                     raise HeedError(f"Line {number} of {path} is not in QVHighlights' format: {error!r}.") from None
     if len({moment.id for moment in moments}) != len(moments):
         raise HeedError(f"{path} has two lines with one qid.")

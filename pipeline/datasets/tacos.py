@@ -38,6 +38,6 @@ def read(path: Path, split: str | None = None) -> list[Moment]:
             for number, (window, text) in enumerate(zip(windows, entry["sentences"], strict=True)):
                 moments.append(Moment(f"{video}#{number}", video, text.strip(), window.astype(np.float32),
                                       float(entry["num_frames"]) / fps))
-    except (ValueError, KeyError, TypeError, AttributeError, ZeroDivisionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, ZeroDivisionError, RecursionError) as error:
         raise HeedError(f"{path} is not in TACoS' format{f' at {video}' if video else ''}: {error!r}.") from None
     return moments

@@ -108,6 +108,13 @@ def test_lines_that_are_not_in_the_format_are_named(tmp_path, changes, words):
     assert "Line 1 of" in str(caught.value)
 
 
+def test_bytes_that_are_no_text_are_a_line_that_is_named(tmp_path):
+    (tmp_path / "m.jsonl").write_bytes(
+        b'{"qid": 1, "query": "a", "vid": "v", "duration": 4}\n{"qid": 2, "query": "\xff"}')
+    with pytest.raises(HeedError, match="Line 2 of"):
+        read_moments(tmp_path / "m.jsonl")
+
+
 def test_files_of_no_known_format_are_refused(tmp_path):
     (tmp_path / "a.txt").write_text("nothing\n")
     with pytest.raises(HeedError, match="none of the annotations of moments"):
