@@ -21,6 +21,7 @@ import numpy as np
 import torch
 import torchvision
 from torch import Tensor, nn
+from torch.nn import functional
 
 from features.boxes import check_given, clip
 from features.detectors import visual_genome
@@ -82,16 +83,17 @@ def as_detector(network: C4Network, checkpoint: Checkpoint, options: DetectorOpt
 
 
 def random_network(checkpoint: Checkpoint) -> tuple[Checkpoint, C4Network]:
-    """A network with random weights, the same in every process, its normalisation fitted to noise."""
+    """A network with random weights, the same in every process, its normalisation fitted to a cloudy picture."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         network = C4Network(checkpoint.config)
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.momentum = 1.0
-    noise = 100 * torch.randn((1, 3, 128, 128), generator=torch.Generator().manual_seed(0))
+    generator = torch.Generator().manual_seed(0)
+    noise = functional.interpolate(60 * torch.randn((1, 3, 16, 16), generator=generator), (128, 128), mode="bicubic")
     with torch.no_grad():
-        network.grid(network.train().maps(noise))
+        network.grid(network.train().maps(noise + 10 * torch.randn(noise.shape, generator=generator)))
     return checkpoint, network.eval()
 
 

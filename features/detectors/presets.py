@@ -120,8 +120,10 @@ def _caffe(found: Candidates, rule: Rule) -> Selected:
 def _detectron2(found: Candidates, rule: Rule) -> Selected:
     scores, classes = found.scores.max(1)
     boxes = found.regressed(torch.arange(len(classes), device=classes.device), classes)
-    parts = climb(boxes, scores, found.images, len(found.sizes), rule.boxes, rule.rungs)
-    rows = torch.cat(parts)
+    # A box that was regressed out of the image is none; the published code drops it later, and not its feature.
+    solid = _solid(boxes).nonzero()[:, 0]
+    parts = climb(boxes[solid], scores[solid], found.images[solid], len(found.sizes), rule.boxes, rule.rungs)
+    rows = solid[torch.cat(parts)]
     return Selected(rows, boxes[rows], classes[rows], scores[rows], [len(part) for part in parts])
 
 
@@ -129,8 +131,14 @@ def _predictor(found: Candidates, rule: Rule) -> Selected:
     rows, kinds = (found.scores > rule.threshold).nonzero(as_tuple=True)
     boxes, scores = found.regressed(rows, kinds), found.scores[rows, kinds]
     parts = detections(boxes, scores, kinds, found.images[rows], len(found.sizes), rule.rungs[0], rule.boxes[1])
+    parts = [part[_solid(boxes[part])] for part in parts]
     kept = torch.cat(parts)
     return Selected(rows[kept], boxes[kept], kinds[kept], scores[kept], [len(part) for part in parts])
+
+
+def _solid(boxes: Tensor) -> Tensor:
+    """Whether boxes (n, 4) have an area."""
+    return (boxes[:, 2:] > boxes[:, :2]).all(1)
 
 
 _RULES: dict[str, Callable[[Candidates, Rule], Selected]] = {

@@ -21,6 +21,7 @@ from features.detectors.bottom_up import BottomUpDetector, as_detector, random_n
 from features.detectors.c4_layouts import ANCHORS, LAYOUTS, Checkpoint, measured, read_checkpoint, understood
 from features.detectors.c4_network import C4Network
 from features.detectors.c4_proposals import cell_anchors
+from features.detectors.presets import RULES, Candidates, select, with_options
 from features.detectors.visual_genome import attributes, objects
 from features.errors import HeedError
 from features.weights import load_into
@@ -257,3 +258,35 @@ def test_vocabularies_name_objects_and_attributes_or_count():
     names = objects(1600)
     assert (names[0], names[16], len(names)) == ("yolk", "stop sign", 1600)
     assert (attributes(400)[0], attributes(400)[4], objects(2)) == ("gray", "red", ["0", "1"])
+
+
+def test_random_weights_are_loud_and_the_same_in_every_process(monkeypatch):
+    tiny = replace(LAYOUTS["caffe"].config, blocks=(1, 1, 1, 1), stem=8, inner=4, outer=16, rpn=16, classes=20,
+                   attributes=9, embedding=16, hidden=32, side=96, longest=160)
+    monkeypatch.setitem(LAYOUTS, "tiny", replace(LAYOUTS["caffe"], config=tiny))
+    made = []
+    for seed in range(2):
+        torch.manual_seed(seed)
+        with pytest.warns(UserWarning, match="bottom-up detector runs with RANDOM weights"):
+            made.append(load_detector("bottom-up", DetectorOptions(weights="tiny=random", boxes=(4, 9), device="cpu")))
+    assert made[0].describe() == made[1].describe()
+    found = made[0].detect([PHOTOS[0]])[0].checked()
+    assert 4 <= len(found) <= 9 and 0.01 < found.features.std() < 100
+
+
+def test_boxes_regressed_out_of_the_image_are_no_regions():
+    found = Candidates(torch.tensor([[0.0, 0, 9, 9], [0, 0, 9, 9], [2, 2, 8, 8]]), torch.tensor([0, 0, 1]),
+                       torch.tensor([[0.9], [0.8], [0.7]]),
+                       torch.tensor([[[-2.0, 0, 0, 0]], [[0, 0, 0, 0]], [[0, 3.0, 0, 0]]]), torch.full((2, 2), 10),
+                       torch.ones(2, 2))
+    for name in ("detectron2", "predictor"):
+        chosen = select(found, RULES[name])
+        assert (chosen.rows.tolist(), chosen.counts) == ([1], [1, 0])
+    assert select(found, RULES["caffe"]).counts == [2, 1]  # which takes proposals as they are
+
+
+def test_a_ladder_begins_where_nms_says():
+    rule = with_options(RULES["detectron2"], DetectorOptions(nms=0.5, boxes=(36, 36)))
+    assert (rule.rungs, rule.boxes) == ((0.5, 0.6, 0.7, 0.8, 0.9), (36, 36))
+    assert with_options(RULES["detectron2"], DetectorOptions(nms=0.97)).rungs == (0.97,)
+    assert with_options(RULES["caffe"], DetectorOptions(nms=0.5, score_threshold=0.1)).threshold == 0.1
