@@ -91,12 +91,13 @@ def open_shard(path: Path, fields: Fields) -> ArrowShard:
         with pa.memory_map(str(path)) as source:
             reader = pa.ipc.open_file(source)
             batch = reader.get_batch(0) if reader.num_record_batches == 1 else None
+        held = {} if batch is None else {part.name: part.type for part in batch.schema}
         if batch is not None:
             batch.validate(full=True)  # offsets and texts, not numbers: damaged ones would read outside the file
     except (pa.ArrowException, OSError, ValueError, KeyError, MemoryError) as error:
         raise HeedError(f"Shard {path} cannot be read as Arrow: {error}") from error
     expected = {name: arrow_type(field) for name, field in fields.items()}
-    if batch is None or {f.name: f.type for f in batch.schema} != expected:
+    if batch is None or held != expected:
         raise HeedError(f"Shard {path} does not hold the fields that its store.json names.")
     return ArrowShard(batch, fields)
 

@@ -29,6 +29,8 @@ from pipeline.shards import Column
 from pipeline.tars.members import TarReader
 
 SUFFIX = ".tar"
+_DIGITS = 18
+"""Longer numbers name no row: 64 bits do not hold them."""
 
 
 def write(file: BinaryIO, rows: Sequence[Row], fields: Fields) -> None:
@@ -88,9 +90,9 @@ def open_shard(path: Path, fields: Fields) -> TarShard:
     while member := tar.next():
         row, _, name = member.name.partition(".")
         file_number, _, of_files = name.partition(".")
-        if member.refusal or not row.isdecimal():
+        if member.refusal or not row.isdecimal() or len(row) > _DIGITS:
             continue
-        numbered = file_number.isdecimal() and bool(of_files)
+        numbered = file_number.isdecimal() and len(file_number) <= _DIGITS and bool(of_files)
         members = found.setdefault(of_files if numbered else name, _Members())
         members.rows.append(int(row))
         members.files.append(int(file_number) if numbered else 0)
