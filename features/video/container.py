@@ -28,6 +28,9 @@ FORMATS = (
 """The only containers tried. FFmpeg knows playlists too, which make it open other files and addresses."""
 
 
+THREADED = frozenset(["h264", "hevc", "vp9", "av1", "libdav1d"])
+"""FFmpeg's decoders that are worth several threads and tell of damage with them. VP8 and MPEG-4 part 2 patch some of it
+up without a word, and differently from run to run; those and other old ones have one thread."""
 ROUNDED = Fraction(1, 1_000_000)
 """FFmpeg tells when a file starts in microseconds, and its streams' starts exactly."""
 
@@ -87,8 +90,7 @@ def open_video(path: VideoPath, threads: int = 1, picky: bool = False) -> Iterat
         if stream.width * stream.height > MAX_PIXELS:
             raise HeedError(f"its pictures are {stream.width} x {stream.height} pixels, more than {MAX_PIXELS:,}")
         stream.thread_type = "AUTO"
-        # FFmpeg's VP8 finds no damage, and patches it up differently from run to run with several threads.
-        stream.thread_count = 1 if stream.codec_context.name == "vp8" else threads
+        stream.thread_count = threads if stream.codec_context.name in THREADED else 1
         stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)} | ({"err_detect": "explode"} if picky else {})
         yield OpenVideo(container, stream, clock_start(container), picky)
 

@@ -1,8 +1,9 @@
 """Frames by presentation time: a video is walked once, forwards, and only what is asked for is turned into pixels.
 
 With several threads FFmpeg patches up damaged data in an order that differs from run to run. So the first walk refuses
-everything that is not whole, and where it stumbles a second one begins with a single thread and counts: whatever the
-file, the same frames come, or the same error.
+everything that is not whole, and where it stumbles a second one begins with a single thread and counts: then the same
+frames come of a damaged file, or the same error, as with one thread at once. (Rarely, about once in a hundred files
+with a few wrong bits, several threads do not tell that one of them has patched a picture up.)
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ CLOSE = 1e-6
 """Seconds that a frame may begin after the time asked for: times are written with six decimals."""
 _LAST = 64
 """Packets that several threads and reordering may hold back, with room to spare."""
+_REORDERED = 17
+"""One more than the frames that a coder may show later than a frame that is made from them."""
 END_SLACK = 0.5
 """Seconds that the last frame stays on after its end, as durations in headers are not exact."""
 SKIP_SECONDS = 2.0
@@ -56,7 +59,7 @@ def frames_at(
 
     A time before the first frame gives the first one; the last frame stays on for half a second after its end. A frame
     that is shown at several times comes as often, the same object. Memory does not grow with the video. ``threads`` 0
-    decodes with one thread a core; the frames do not depend on it.
+    decodes with one thread a core; the frames of a sound video do not depend on it.
 
     Raises `HeedError` with the reason alone, like `open_video`, and where a part cannot be decoded or the video ends
     before a time asked for (it is cut off, or its header promises more than there is). With ``notes`` those two are put
@@ -175,9 +178,10 @@ def decoded(video: OpenVideo, damage: Damage, keys_only: bool = False) -> Iterat
     FFmpeg makes of them is off by the decoder's delay: there frame i is shown when packet i is decoded.
 
     What cannot be decoded before the first frame is passed over, as a piece cut from a broadcast begins in the middle
-    of a group of pictures (in a picky walk it is not, as several threads tell errors in another order than frames);
-    later, ``damage`` is told. At the end of a file several threads keep errors to themselves: a picky walk looks
-    whether the last packets have become frames.
+    of a group of pictures; later, ``damage`` is told. A picky walk, with several threads, passes nothing over, as
+    errors come in another order than frames. It holds frames back until those are sound that they may be made from,
+    which can be shown later. And at the end of a file, where errors are kept from it, it looks whether the last packets
+    have become frames.
     """
     import av
 
@@ -188,6 +192,7 @@ def decoded(video: OpenVideo, damage: Damage, keys_only: bool = False) -> Iterat
     sent: deque[int | None] = deque(maxlen=_LAST)
     got: deque[int | None] = deque(maxlen=2 * _LAST)
     begins: deque[int | None] = deque()
+    held: deque[tuple[float, VideoFrame]] = deque()
     is_avi = video.container.format.name == "avi"
     if keys_only:
         video.stream.codec_context.skip_frame = "NONKEY"
@@ -211,10 +216,13 @@ def decoded(video: OpenVideo, damage: Damage, keys_only: bool = False) -> Iterat
             if frame.is_corrupt:
                 damage.found(time)
             if frame.key_frame or not keys_only:
-                yield time, frame
+                held.append((time, frame))
+            if len(held) > (_REORDERED if video.picky else 0):
+                yield held.popleft()
         if packet is None:
             if video.picky and not set(sent) <= set(got):
                 damage.found(following)
+            yield from held
             return
         if packet.is_corrupt and begun:
             damage.found(following)

@@ -29,7 +29,7 @@ class Sampling:
     partial: bool = False
     """Take what can be decoded of a damaged video, and note it, where otherwise it fails."""
     threads: int = 0
-    """Decoding threads, 0 for one a core; the frames do not depend on it."""
+    """Decoding threads, 0 for one a core; the frames of a sound video do not depend on it."""
 
     def __post_init__(self) -> None:
         given = [name for name in ("fps", "count", "times") if getattr(self, name) is not None]

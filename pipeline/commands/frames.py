@@ -52,8 +52,8 @@ class ExtractFrames:
     stall: float = 10.0
     # A video fails when decoding it has taken so many seconds.
     deadline: float = 4 * 3600.0
-    # Decoding threads of a worker; 0 takes two, or one for each CPU core where there is one worker. The frames do not
-    # depend on it.
+    # Decoding threads of a worker; 0 takes one, or one for each CPU core where there is one worker. The frames of a
+    # sound video do not depend on it.
     threads: int = 0
     # Workers; 0 takes one for each CPU core.
     actors: int = 0
@@ -88,7 +88,7 @@ class ExtractFrames:
         rows = self.shard_rows or (0 if begun else default_rows(source))
         alone = self.inline or self.actors == 1 or len(source.items) <= rows
         sampling = Sampling(self.fps, self.count, self.keyframes, () if self.times else None, size, self.partial,
-                            self.threads or (0 if alone else 2))
+                            self.threads or (0 if alone else 1))
         spec = ReadFrames(sampling, self.image, self.quality, self.stall, self.deadline)
         summary = run_job(spec, source, store, format=self.format, shard_rows=rows, retry_failed=self.retry_failed,
                           actors=self.actors, address=self.address, inline=self.inline, append=self.append,

