@@ -34,8 +34,8 @@ SLOW = 5.0
 """Seconds; a busy machine is forgiven."""
 LONGEST = 1 << 14
 """Bytes that atheris makes a file of at most."""
-MEMORY = (64 << 20, 6000)
-"""Bytes that a file may take, and more for each of its own: deflate holds a thousand in one, and four come of each."""
+MEMORY = (16 << 20, 40_000)
+"""Bytes that a file may take, and more for each of its own: deflate holds a thousand in one, and 40 come of each."""
 VIRTUAL = 4 << 30
 """Address space of a process that reads."""
 MOST_DEATHS = 10

@@ -82,7 +82,7 @@ def npy_of(header: bytes, body: bytes, version: tuple[int, int] = (1, 0), told: 
     return b"\x93NUMPY" + bytes(version) + size + header + body
 
 
-_BOMB = npy_of(repr({"descr": "|u1", "fortran_order": False, "shape": (1 << 22,)}).encode(), bytes(1 << 22))
+_BOMB = npy_of(repr({"descr": "|u1", "fortran_order": False, "shape": (1 << 18, 1)}).encode(), bytes(1 << 18))
 
 
 def npz(rng: random.Random, valid: Callable[[], Sequence[bytes]]) -> bytes:

@@ -40,14 +40,16 @@ def read(item: Item) -> Clips | Tokens:
 
 
 def regular_clips(features: np.ndarray, seconds: float) -> Clips:
-    """Clips of ``seconds`` each, one after the other from 0."""
-    spans = _regular_spans(len(features) if features.ndim else 0, seconds)
+    """Clips of ``seconds`` each, one after the other from 0; `HeedError` where the features are not (n, d)."""
+    if features.ndim != 2:
+        raise HeedError(f"features have shape {features.shape} where (n, d) is expected")
+    spans = _regular_spans(len(features), seconds)
     return Clips(features, spans, len(spans) * seconds)
 
 
 def _regular_spans(count: int, seconds: float) -> np.ndarray:
-    edges = np.arange(count + 1) * seconds
-    return np.stack([edges[:-1], edges[1:]], axis=1).astype(np.float32)
+    edges = (np.arange(count + 1) * seconds).astype(np.float32)
+    return np.stack([edges[:-1], edges[1:]], axis=1)
 
 
 def regular_features(row: Row, seconds: float) -> np.ndarray:
