@@ -14,5 +14,5 @@ FIXED = [
     "butd-tsv, lxmert-tsv, volta-tsv: a line without a key was stored under an empty one",
     "list.jsonl, list.csv: rows that are no objects, boxes of other types, a zero byte in a path, a long field",
     "folders, tars and HDF5: a name that is not UTF-8 ended the job with UnicodeEncodeError",
-    "qvhighlights-npz, mad-h5: features of one axis had their times laid out, 37 times their size, before being refused",
+    "qvhighlights-npz, mad-h5: features of one axis had their times laid out, 37 times their size, then were refused",
 ]
