@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -154,7 +155,9 @@ def reason(error: BaseException) -> str:
 
 
 def _words(error: BaseException) -> str:
-    return " ".join(str(getattr(error, "strerror", None) or error).split()) or type(error).__name__
+    """What an error says, without the passwords and signatures that addresses carry."""
+    words = " ".join(str(getattr(error, "strerror", None) or error).split()) or type(error).__name__
+    return re.sub(r"(\w+://)(?:[^/@\s]*@)?([^\s?'\")]*)(?:\?[^\s'\")]*)?", r"\1\2", words)
 
 
 def _time_base(stream: Stream) -> Fraction:

@@ -1,5 +1,6 @@
 """Videos into a store of frames, through the command line."""
 
+import importlib.util
 import io
 import json
 import tarfile
@@ -15,6 +16,7 @@ from pipeline.frames import default_rows, video_source
 from pipeline.sources import VIDEO_SUFFIXES, Item, Source, open_source
 from pipeline.store import Store
 from tests.make_video import make_video
+from tests.pipeline.flaky import flaky_server
 from tests.pipeline.toy import shard_bytes
 
 pytest.importorskip("av", reason="videos need PyAV")
@@ -104,6 +106,27 @@ def test_videos_in_a_tar_give_the_same_rows(videos, tmp_path):
     assert extract(videos, tmp_path / "folder", "--fps", 2) == 0
     assert extract(tmp_path / "videos.tar", tmp_path / "tar", "--fps", 2) == 0
     assert shard_bytes(tmp_path / "folder") == shard_bytes(tmp_path / "tar")
+
+
+@pytest.mark.skipif(not importlib.util.find_spec("aiohttp"), reason="aiohttp is not installed")
+@pytest.mark.parametrize("ranges", [True, False])
+def test_videos_at_urls_give_the_same_frames(noisy, tmp_path, ranges):
+    (tmp_path / "v.mkv").write_bytes(noisy)
+    rows = []
+    with flaky_server(tmp_path, ranges) as web:
+        web.failures = {"/gone.mkv?sign=secret": ["forbidden"] * 99}
+        for key in ("v.mkv", "gone.mkv", "none.mkv"):
+            rows.append({"key": key, "path": f"{web.url}/{key}{'' if key == 'v.mkv' else '?sign=secret'}"})
+        (tmp_path / "list.jsonl").write_text("\n".join(map(json.dumps, rows)))
+        assert extract(tmp_path / "list.jsonl", tmp_path / "s", "--fps", 4) == 3
+    store = Store.open(tmp_path / "s")
+    assert [failure["key"] for failure in store.failures()] == ["gone.mkv", "none.mkv"]
+    assert all(failure["reason"].startswith("cannot be read: ") for failure in store.failures())
+    assert not any("secret" in failure["reason"] for failure in store.failures())
+    (tmp_path / "local").mkdir()
+    (tmp_path / "local" / "v.mkv").write_bytes(noisy)
+    assert extract(tmp_path / "local", tmp_path / "l", "--fps", 4) == 0
+    assert list(store.row(0)["jpg"]) == list(Store.open(tmp_path / "l").row(0)["jpg"])
 
 
 def test_every_bad_video_is_listed_with_its_reason_and_can_be_tried_again(noisy, tmp_path, capsys):
