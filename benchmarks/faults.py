@@ -218,17 +218,17 @@ def await_moment(running: Running, store: Path, rng: random.Random) -> bool:
     """Wait for a random moment of a job; False where it ended first.
 
     A fifth come at any time from its start, which loading and Ray take most of; the others after a number of files
-    have come and gone, half of them at once, so as to strike in the middle of a commit, half a little later.
+    have come and gone, some among the first, half of them at once, so as to strike in the middle of a commit.
     """
     if rng.random() < 0.2:
         until = time.monotonic() + rng.uniform(0, 5)
         while time.monotonic() < until and not running.ended():
             time.sleep(0.01)
         return not running.ended()
-    left = 1 + rng.randrange(30)
+    left = 1 + rng.randrange(rng.choice([6, 30, 30, 90]))
     before: set[str] | None = None
     while not running.ended():
-        now = _names(store / "shards") | _names(store / ASIDE)
+        now = _names(store) | _names(store / "inputs") | _names(store / "shards") | _names(store / ASIDE)
         left -= len(now ^ before) if before is not None else 0
         if left <= 0:
             time.sleep(rng.choice([0.0, rng.uniform(0, 0.2)]))
