@@ -59,12 +59,12 @@ ROOT = Path(__file__).parents[1]
 RESULT = Path(__file__).parent / "results" / "faults.json"
 SHARES = {"driver": 8, "machine": 3, "actor": 5, "disk": 2, "permission": 2}
 """How many of 20 faults are of each kind."""
-CHAIN = {"driver": 5, "machine": 5, "actor": 2, "disk": 3, "permission": 3}
+CHAIN = {"driver": 8, "machine": 8, "actor": 2, "disk": 4, "permission": 4}
 """Strikes a store; a shard survives the death of two actors, so that two never cost it."""
 INPUTS, SHARD_ROWS, DIM, BAD = 96, 4, 512, 41
 SECONDS = 0.04
 """That a reader takes for an input, on average: a job is then at work for two or three seconds."""
-PATIENCE = 120.0
+PATIENCE = 240.0
 """Seconds after which a job hangs."""
 MOST_PROBLEMS = 50
 """After so many a campaign is given up."""
