@@ -37,11 +37,11 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "train matching": ("training.tasks.matching:MatchingConfig", "image-text matching (SCAN)"),
     "train detection": ("training.tasks.detection:DetectionConfig", "the small detector of the scenes"),
     "predict": ("training.commands:Predict", "predictions of a trained run, as a file"),
-    "evaluate matching": ("evaluation.commands:EvaluateMatching", "recall, ranks, and attention against truth"),
-    "evaluate moments": ("evaluation.commands:EvaluateMoments", "moment retrieval and highlights (QVHighlights)"),
-    "evaluate captioning": ("evaluation.commands:EvaluateCaptioning", "BLEU, ROUGE-L, CIDEr, METEOR"),
-    "evaluate answers": ("evaluation.commands:EvaluateAnswers", "soft accuracy of answers (VQA, TextVQA), ANLS"),
-    "report": ("evaluation.commands:Report", "one page: tables, curves, attention on the photos"),
+    "evaluate matching": ("evaluation.commands.matching:EvaluateMatching", "recall, ranks, attention against truth"),
+    "evaluate moments": ("evaluation.commands.moments:EvaluateMoments", "moment retrieval and highlights"),
+    "evaluate captioning": ("evaluation.commands.captioning:EvaluateCaptioning", "BLEU, ROUGE-L, CIDEr, METEOR"),
+    "evaluate answers": ("evaluation.commands.answers:EvaluateAnswers", "soft accuracy of answers, ANLS"),
+    "report": ("evaluation.commands.report:Report", "one page: tables, curves, attention on the photos"),
 }
 """The words of a command -> where its options and ``run`` are, and what it is for."""
 

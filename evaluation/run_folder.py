@@ -3,9 +3,10 @@
     RUN/config.json            the resolved configuration, with its "task"
     RUN/environment.json       versions, seed, store fingerprints
     RUN/metrics.jsonl          a line a logged step: {"step", "epoch", "split": "train" | "val", figures...}
-    RUN/evaluation/SPLIT.json  what `evaluation.matching.evaluate_matching` gave
-    RUN/predictions/SPLIT.arrow        predictions (`evaluation.predictions`)
-    RUN/predictions/SPLIT.truth.jsonl  the captions they were made from (`evaluation.truth`), where kept
+    RUN/evaluation/SPLIT.json  figures, as the task's evaluation gave them
+    RUN/predictions/SPLIT.arrow, .jsonl or .json    predictions, in the task's own format
+    RUN/predictions/SPLIT.attention.arrow           attention weights, where they are in a file of their own
+    RUN/predictions/SPLIT.truth.jsonl               what they were judged by, where kept
 """
 
 from __future__ import annotations
@@ -19,6 +20,18 @@ from typing import Any
 from features.errors import HeedError
 
 TRUTH_SUFFIX = ".truth.jsonl"
+ATTENTION_SUFFIX = ".attention.arrow"
+PREDICTIONS_SUFFIXES = (".arrow", ".jsonl", ".json")
+
+
+def truth_path(predictions: Path) -> Path:
+    """Where the truth of a predictions file is kept: SPLIT.truth.jsonl beside it."""
+    return predictions.with_name(predictions.stem + TRUTH_SUFFIX)
+
+
+def attention_path(predictions: Path) -> Path:
+    """Where the attention weights of a predictions file are kept, if they are not in it: SPLIT.attention.arrow."""
+    return predictions.with_name(predictions.stem + ATTENTION_SUFFIX)
 
 
 @dataclass(frozen=True)
@@ -57,7 +70,8 @@ def read_run(path: Path) -> RunFolder:
     if not (path / "config.json").is_file():
         raise HeedError(f"{path} is not a run folder: it has no config.json (heed train writes one)")
     environment = path / "environment.json"
-    predictions = {file.stem: file for file in sorted((path / "predictions").glob("*.arrow"))}
+    predictions = {file.stem: file for file in sorted((path / "predictions").glob("*"))
+                   if file.suffix in PREDICTIONS_SUFFIXES and "." not in file.stem}
     truth = {file.name.removesuffix(TRUTH_SUFFIX): file
              for file in sorted((path / "predictions").glob(f"*{TRUTH_SUFFIX}"))}
     return RunFolder(

@@ -33,7 +33,7 @@ def train_and_test(task_name: str, config: Any) -> int:
     print("Best validation: " + ", ".join(f"{name} {value:.4g}" for name, value in best.items()))
     if not (run.path / "evaluation" / "test.json").exists():
         _load_weights(task, run.checkpoints / "best.pt")
-        found = predict_and_judge(task, config, "test", run.path / "predictions" / "test.arrow")
+        found = predict_and_judge(task, config, "test", run.path / "predictions" / f"test{config.suffix}")
         (run.path / "evaluation").mkdir(exist_ok=True)
         write_json(run.path / "evaluation" / "test.json", found)
     return 0
@@ -41,12 +41,9 @@ def train_and_test(task_name: str, config: Any) -> int:
 
 def predict_and_judge(task: Any, config: Any, split: str, out: Path) -> dict[str, Any]:
     """Write a split's predictions to ``out`` and the truth beside them; give the evaluation of the one by the other."""
-    from evaluation.run_folder import TRUTH_SUFFIX
-    from evaluation.truth import write_truth
-
     out.parent.mkdir(parents=True, exist_ok=True)
     task.predict(split, out)
-    write_truth(out.with_name(out.stem + TRUTH_SUFFIX), config.truth(split))
+    config.keep_truth(split, out)
     return config.judge(split, out)
 
 

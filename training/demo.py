@@ -84,7 +84,7 @@ To go on:
         config.run()
 
     def _report(self) -> Path:
-        from evaluation.commands import Report
+        from evaluation.commands.report import Report
 
         _say(4, "Writing the report.")
         page = self.out / "report.html"

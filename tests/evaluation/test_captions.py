@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from evaluation.captions import evaluate_captions
-from evaluation.commands import EvaluateCaptioning
+from evaluation.commands.captioning import EvaluateCaptioning
 from evaluation.metrics import ngrams
 from evaluation.metrics.meteor import jar
 from features.errors import HeedError

@@ -3,7 +3,8 @@ import json
 import pytest
 import tyro
 
-from evaluation.commands import EvaluateMatching, Report
+from evaluation.commands.matching import EvaluateMatching
+from evaluation.commands.report import Report
 from features.errors import HeedError
 from tests.evaluation import fake_runs
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evaluation.commands import EvaluateMoments
+from evaluation.commands.moments import EvaluateMoments
 from evaluation.metrics import moments, saliency
 from evaluation.metrics.moments import Windows
 from evaluation.moments import evaluate_moments

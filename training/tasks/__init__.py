@@ -12,7 +12,10 @@ TASKS = {
 """Name -> the task's configuration, a dataclass that the command line reads.
 
 It has ``out`` and ``loop``; ``run()`` trains and gives the exit status, ``build()`` the task, ``stores()`` the stores
-it reads, ``truth(split)`` what a split is judged by and ``judge(split, predictions)`` the figures.
+it reads. ``suffix`` is the ending of a predictions file in the task's format (.arrow, .jsonl, .json), RUN/predictions/
+SPLIT + suffix. ``keep_truth(split, predictions)`` writes what the split is judged by beside it, as
+`evaluation.run_folder.truth_path` names it, and ``judge(split, predictions)`` prints and gives the figures, from those
+two files.
 """
 
 

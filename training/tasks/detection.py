@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
 from tyro.conf import arg
@@ -44,6 +44,8 @@ _RECIPE = LoopConfig(epochs=4, batch_size=8, lr=2e-3, optimiser="adamw", weight_
 @dataclass(frozen=True)
 class DetectionConfig:
     """Train the small detector of the scenes; run again, an interrupted training goes on where it stopped."""
+
+    suffix: ClassVar[str] = ".arrow"
 
     # A scenes folder.
     data: Path
@@ -79,6 +81,13 @@ class DetectionConfig:
         from pipeline.datasets import read_captions
 
         return read_captions(self.data, split)
+
+    def keep_truth(self, split: str, predictions: Path) -> None:
+        """Write the captions of a split beside its predictions."""
+        from evaluation.run_folder import truth_path
+        from evaluation.truth import write_truth
+
+        write_truth(truth_path(predictions), self.truth(split))
 
     def judge(self, split: str, predictions: Path) -> dict[str, Any]:
         """Mean average precision, recall and right attributes of a predictions file; printed and given."""

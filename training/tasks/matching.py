@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
 from tyro.conf import arg
@@ -42,6 +42,8 @@ SCORED_AT_ONCE = 256
 @dataclass(frozen=True)
 class MatchingConfig:
     """Train SCAN to match images and captions; run again, an interrupted training goes on where it stopped."""
+
+    suffix: ClassVar[str] = ".arrow"
 
     # Store of region features: a folder or a URL.
     store: PlaceOption
@@ -73,6 +75,13 @@ class MatchingConfig:
     def stores(self) -> dict[str, Place]:
         """The stores a run reads, whose fingerprints it keeps."""
         return {"store": self.store}
+
+    def keep_truth(self, split: str, predictions: Path) -> None:
+        """Write the captions of a split beside its predictions."""
+        from evaluation.run_folder import truth_path
+        from evaluation.truth import write_truth
+
+        write_truth(truth_path(predictions), self.truth(split))
 
     def judge(self, split: str, predictions: Path) -> dict[str, Any]:
         """Recall, ranks, and attention against truth where phrases are linked to boxes; printed and given."""
