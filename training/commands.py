@@ -51,7 +51,9 @@ def _load_weights(task: Any, path: Path) -> None:
     from training import checkpoint
 
     device = next(task.model.parameters()).device
-    task.model.load_state_dict(checkpoint.load(path, str(device))["model"])
+    state = checkpoint.load(path, str(device))
+    # last.pt has the weights as trained beside their average; best.pt has the validated ones alone.
+    task.model.load_state_dict({**state["model"], **state.get("average", {})})
 
 
 @dataclass(frozen=True)

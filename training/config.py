@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from features.errors import HeedError
+
 
 @dataclass(frozen=True)
 class LoopConfig:
@@ -20,6 +22,8 @@ class LoopConfig:
     lr: float = 2e-4
     # adam, or adamw with decoupled weight decay.
     optimiser: Literal["adam", "adamw"] = "adam"
+    # Adam's decay rates of the averages of gradients and of their squares; adversarial training takes 0.5 and 0.999.
+    betas: tuple[float, float] = (0.9, 0.999)
     # Decoupled for adamw, L2 for adam.
     weight_decay: float = 0.0
     # Learning rate after the warm-up: constant, cosine to zero, linear to zero, or divided by ten at each of drop_at.
@@ -30,8 +34,12 @@ class LoopConfig:
     warmup: int = 0
     # Largest gradient norm; 0 does not clip.
     clip: float = 2.0
+    # Decay per step of a moving average of the parameters, with which validation and prediction are done; 0 keeps none.
+    ema: float = 0.0
     # Number format of the forward pass: bf16 where the device has it (auto on CUDA), else fp32.
     precision: Literal["auto", "fp32", "bf16"] = "auto"
+    # Validate after every so many epochs, and after the last.
+    validate_every: int = 1
     # Stop after this many validations without a better monitored figure; 0 never stops early.
     patience: int = 0
     # Save a checkpoint every so many steps, besides at the end of every epoch; 0 only there.
@@ -40,3 +48,8 @@ class LoopConfig:
     device: str = "auto"
     # Decides initial weights, dropout and the order of samples.
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size", "accumulate", "validate_every"):
+            if getattr(self, name) < 1:
+                raise HeedError(f"--{name.replace('_', '-')} is at least 1, not {getattr(self, name)}.")

@@ -1,24 +1,27 @@
 """The loop: any task, from its first step or from where it was stopped, to its last.
 
-A run's state is the model, the optimiser, the random generators and one integer, the step; batches follow from it. So a
-run stopped in mid-epoch and gone on with gives, on a CPU, the very weights of one never stopped.
+A run's state is the model, its average, the optimisers, the random generators and one integer, the step; batches follow
+from it. So a run stopped in mid-epoch and gone on with gives, on a CPU, the very weights of one never stopped.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import islice
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from features.errors import HeedError
 from pipeline.progress import JobProgress
-from training import checkpoint
 from training.config import LoopConfig
+from training.optimisers import set_rate
 from training.run import Run
 from training.schedule import learning_rate
-from training.task import Task
+from training.state import State
+from training.task import Task, UpdatesItself
 
 LOG_EVERY = 10
 """Steps between two logged training losses."""
@@ -30,7 +33,7 @@ def train(task: Task, config: LoopConfig, run: Run) -> dict[str, float]:
     Goes on from the run's last checkpoint where it has one.
     """
     device = next(task.model.parameters()).device
-    state = _State(task, config, run)
+    state = State(task, config, run)
     per_epoch = -(-task.steps_per_epoch // config.accumulate)
     total = per_epoch * config.epochs
     writer = _tensorboard(run, state.step)
@@ -42,10 +45,14 @@ def train(task: Task, config: LoopConfig, run: Run) -> dict[str, float]:
             task.model.train()
             while group := list(islice(batches, config.accumulate)):
                 rate = learning_rate(config, state.step, total)
+                set_rate(state.optimisers, rate)
                 with autocast:
-                    loss, figures = _step(task, group, state.optimiser, rate, config.clip)
-                state.step += 1
-                state.seen(loss)
+                    if isinstance(task, UpdatesItself):
+                        loss, figures = task.update(group, state.optimisers, rate)
+                        _check(loss)
+                    else:
+                        loss, figures = _update(task, group, state.optimisers, config.clip)
+                state.took_step(loss)
                 if state.step % LOG_EVERY == 0 or state.step % per_epoch == 0:
                     logged = {"loss": state.mean_loss(), "lr": rate, **figures}
                     run.log(step=state.step, epoch=epoch, split="train", **logged)
@@ -54,18 +61,19 @@ def train(task: Task, config: LoopConfig, run: Run) -> dict[str, float]:
                     state.save()
                 progress.update(state.step, f"loss {loss:.4f}, {task.monitor} {state.best:.4g}" if state.best > -1e30
                                 else f"loss {loss:.4f}")
-            figures = _validate(task)
-            run.log(step=state.step, epoch=epoch, split="val", **figures)
-            _write(writer, "val", figures, state.step)
-            state.validated(figures)
+            if (epoch + 1) % config.validate_every == 0 or state.step == total:
+                figures = state.validate()
+                run.log(step=state.step, epoch=epoch, split="val", **figures)
+                _write(writer, "val", figures, state.step)
             state.save()
     return state.best_figures
 
 
-def _step(
-    task: Task, group: list[Any], optimiser: torch.optim.Optimizer, rate: float, clip: float
+def _update(
+    task: Task, group: list[Any], optimisers: Mapping[str, Optimizer], clip: float
 ) -> tuple[float, dict[str, float]]:
-    optimiser.zero_grad(set_to_none=True)
+    for optimiser in optimisers.values():
+        optimiser.zero_grad(set_to_none=True)
     losses = []
     figures: dict[str, float] = {}
     for batch in group:
@@ -73,13 +81,11 @@ def _step(
         _backward(loss / len(group))
         losses.append(float(loss.detach()))
     mean = sum(losses) / len(losses)
-    if mean != mean or abs(mean) == float("inf"):
-        raise HeedError(f"The loss is {mean}: training has diverged. Lower --lr or --clip, or raise --warmup.")
-    for settings in optimiser.param_groups:
-        settings["lr"] = rate
+    _check(mean)
     if clip:
         nn.utils.clip_grad_norm_(task.model.parameters(), clip)
-    optimiser.step()
+    for optimiser in optimisers.values():
+        optimiser.step()
     return mean, figures
 
 
@@ -88,76 +94,15 @@ def _backward(loss: Tensor) -> None:
         loss.backward()
 
 
-def _validate(task: Task) -> dict[str, float]:
-    task.model.eval()
-    with torch.no_grad():
-        return task.validate()
+def _check(loss: float) -> None:
+    if loss != loss or abs(loss) == float("inf"):
+        raise HeedError(f"The loss is {loss}: training has diverged. Lower --lr or --clip, or raise --warmup.")
 
 
 def _bf16(config: LoopConfig, device: torch.device) -> bool:
     if config.precision == "auto":
         return device.type == "cuda" and torch.cuda.is_bf16_supported()
     return config.precision == "bf16"
-
-
-class _State:
-    """What a checkpoint holds."""
-
-    def __init__(self, task: Task, config: LoopConfig, run: Run) -> None:
-        self.task, self.config, self.run = task, config, run
-        kind = torch.optim.AdamW if config.optimiser == "adamw" else torch.optim.Adam
-        trainable = [p for p in task.model.parameters() if p.requires_grad]
-        self.optimiser = kind(trainable, lr=config.lr, weight_decay=config.weight_decay)
-        self.step = 0
-        self.best = float("-inf")
-        self.best_figures: dict[str, float] = {}
-        self.stale = 0
-        self._losses: list[float] = []
-        if (run.checkpoints / "last.pt").exists():
-            self._load()
-        run.forget_after(self.step)
-
-    @property
-    def finished(self) -> bool:
-        """Whether early stopping has struck."""
-        return bool(self.config.patience) and self.stale >= self.config.patience
-
-    def seen(self, loss: float) -> None:
-        """Note a step's loss for the next logged mean."""
-        self._losses.append(loss)
-
-    def mean_loss(self) -> float:
-        """Mean loss since it was last asked for."""
-        mean = sum(self._losses) / len(self._losses)
-        self._losses = []
-        return mean
-
-    def validated(self, figures: dict[str, float]) -> None:
-        """Note a validation; keep the weights if they are the best so far."""
-        if self.task.monitor not in figures:
-            raise HeedError(f"The task monitors {self.task.monitor!r} but its validation gives {', '.join(figures)}.")
-        self.stale += 1
-        if figures[self.task.monitor] > self.best:
-            self.best, self.best_figures, self.stale = figures[self.task.monitor], figures, 0
-            weights = {"model": self.task.model.state_dict(), "step": self.step, "figures": figures}
-            checkpoint.save(self.run.checkpoints / "best.pt", weights)
-
-    def save(self) -> None:
-        """Write last.pt."""
-        checkpoint.save(self.run.checkpoints / "last.pt", {
-            "step": self.step, "model": self.task.model.state_dict(), "optimiser": self.optimiser.state_dict(),
-            "random": checkpoint.random_state(), "best": self.best, "best_figures": self.best_figures,
-            "stale": self.stale, "losses": self._losses,
-        })
-
-    def _load(self) -> None:
-        device = next(self.task.model.parameters()).device
-        state = checkpoint.load(self.run.checkpoints / "last.pt", str(device))
-        self.task.model.load_state_dict(state["model"])
-        self.optimiser.load_state_dict(state["optimiser"])
-        checkpoint.set_random_state(state["random"])
-        self.step, self.best, self.best_figures = state["step"], state["best"], state["best_figures"]
-        self.stale, self._losses = state["stale"], state["losses"]
 
 
 def _tensorboard(run: Run, step: int) -> Any:

@@ -6,49 +6,9 @@ import torch
 from torch import nn
 
 from features.errors import HeedError
+from tests.training.regression import CONFIG, Regression, run_folder, weights
 from training.config import LoopConfig
 from training.loop import train
-from training.run import Run
-
-
-class Regression:
-    """Least squares on fixed numbers, with dropout, so that random state matters."""
-
-    monitor = "score"
-    steps_per_epoch = 7
-
-    def __init__(self, stop_at=None):
-        torch.manual_seed(0)
-        self.model = nn.Sequential(nn.Linear(5, 8), nn.Dropout(0.5), nn.Linear(8, 1))
-        self.stop_at, self.taken, self.validations = stop_at, 0, []
-
-    def batches(self, epoch, first):
-        for step in range(first, self.steps_per_epoch):
-            generator = torch.Generator().manual_seed(1000 * epoch + step)
-            yield torch.randn(4, 5, generator=generator)
-
-    def step(self, batch):
-        if self.taken == self.stop_at:
-            raise KeyboardInterrupt
-        self.taken += 1
-        loss = (self.model(batch)[:, 0] - batch.sum(1)).square().mean()
-        return loss, {"size": len(batch)}
-
-    def validate(self):
-        x = torch.linspace(-1, 1, 20).reshape(4, 5)
-        assert not self.model.training
-        return {"score": -float((self.model(x)[:, 0] - x.sum(1)).square().mean())}
-
-
-CONFIG = LoopConfig(epochs=3, lr=0.01, clip=1.0, schedule="cosine", warmup=3, checkpoint_every=2, device="cpu")
-
-
-def run_folder(path, config=CONFIG):
-    return Run.begin(path, "regression", config, {})
-
-
-def weights(run):
-    return torch.load(run.checkpoints / "last.pt", weights_only=True)
 
 
 @pytest.mark.parametrize("stop_at", [5, 9, 16])
@@ -65,7 +25,8 @@ def test_resumed_weights_equal_uninterrupted_ones_exactly(tmp_path, stop_at, acc
     assert one["step"] == other["step"] == 3 * -(-7 // accumulate)
     for name in one["model"]:
         assert torch.equal(one["model"][name], other["model"][name])
-    for state, again in zip(one["optimiser"]["state"].values(), other["optimiser"]["state"].values(), strict=True):
+    moments = [checkpoint["optimisers"]["all"]["state"].values() for checkpoint in (one, other)]
+    for state, again in zip(*moments, strict=True):
         assert torch.equal(state["exp_avg_sq"], again["exp_avg_sq"])
     assert one["best"] == other["best"] and torch.equal(one["random"]["cpu"], other["random"]["cpu"])
     assert whole.metrics.read_text() == cut.metrics.read_text()
@@ -151,3 +112,15 @@ def test_bf16_is_used_where_asked_and_weights_stay_float32(tmp_path):
     run = run_folder(tmp_path / "run")
     train(Watching(), replace(CONFIG, precision="bf16", epochs=1), run)
     assert all(value.dtype == torch.float32 for value in weights(run)["model"].values())
+
+
+def test_validation_can_be_rarer_than_epochs_and_always_comes_last(tmp_path):
+    run = run_folder(tmp_path / "run")
+    train(Regression(), replace(CONFIG, validate_every=2), run)
+    lines = [json.loads(line) for line in run.metrics.read_text().splitlines()]
+    assert [line["step"] for line in lines if line["split"] == "val"] == [14, 21]
+
+
+def test_a_count_below_one_is_told():
+    with pytest.raises(HeedError, match="--validate-every is at least 1, not 0"):
+        LoopConfig(validate_every=0)
