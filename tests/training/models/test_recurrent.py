@@ -3,16 +3,17 @@ import torch
 from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from training.models.recurrent import RaggedGRU
+from training.models.recurrent import RaggedGRU, RaggedLSTM
 
 
-@pytest.mark.parametrize("bidirectional", [True, False])
-def test_states_and_gradients_equal_torchs_packed_gru(bidirectional):
+@pytest.mark.parametrize("kind", ["gru", "gru both ways", "lstm both ways"])
+def test_states_and_gradients_equal_torchs_packed_ones(kind):
     torch.manual_seed(0)
     lengths = torch.tensor([7, 1, 4, 7, 2])
     inputs = torch.randn(5, 7, 3, dtype=torch.float64)
-    ours = RaggedGRU(3, 6, bidirectional).double()
-    theirs = nn.GRU(3, 6, batch_first=True, bidirectional=bidirectional).double()
+    both, lstm = kind.endswith("both ways"), kind.startswith("lstm")
+    ours = (RaggedLSTM(3, 6) if lstm else RaggedGRU(3, 6, both)).double()
+    theirs = (nn.LSTM if lstm else nn.GRU)(3, 6, batch_first=True, bidirectional=both).double()
     theirs.load_state_dict(ours.state_dict())
     x, y = inputs.clone().requires_grad_(), inputs.clone().requires_grad_()
     packed = pack_padded_sequence(y, lengths, batch_first=True, enforce_sorted=False)
