@@ -41,3 +41,14 @@ ATTENTION = {
     "mass_ratio": Label("Attention on object, times uniform", "×"),
     "entropy": Label("Entropy (1 = uniform)", "", 0, 1),
 }
+_LOWER = ("loss", "fid", "frechet", "rank", "perplexity", "error")
+_NEITHER = ("uniform", "chance", "ceiling", "entropy", "sparsity", "share", "copied")
+
+
+def label_of(name: str) -> Label:
+    """The label of any figure: the one above, or for others the name itself, better where higher but for a few."""
+    if (known := RETRIEVAL.get(name) or ATTENTION.get(name)) is not None:
+        return known
+    words = set(name.lower().replace("/", " ").replace("_", " ").split())
+    better = -1 if words & set(_LOWER) else 0 if words & set(_NEITHER) else 1
+    return Label(name.replace("_", " ").replace("/", ": "), "", better)

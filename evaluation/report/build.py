@@ -13,7 +13,7 @@ from markupsafe import Markup
 
 from evaluation.matching import evaluate_matching
 from evaluation.predictions import MatchingPredictions
-from evaluation.report import curves, photos, samples, tables, words
+from evaluation.report import answer_samples, curves, photos, samples, tables, words
 from evaluation.run_folder import RunFolder, read_run
 from evaluation.truth import read_truth
 from features.errors import HeedError
@@ -49,6 +49,8 @@ class Gathered:
     samples: list[dict[str, Any]] = field(default_factory=list)
     shown: list[int] = field(default_factory=list)
     """Places, among ``runs``, of the runs that ``samples`` show."""
+    answers: list[dict[str, Any]] = field(default_factory=list)
+    """Questions with where each step of their answer looks, and "run", the place of theirs."""
     photos: dict[str, Any] = field(default_factory=dict)
     """Key -> pixels, None where the photo is missing; of the samples' own images and those retrieved."""
     notes: list[str] = field(default_factory=list)
@@ -86,6 +88,11 @@ def gather(runs: list[RunFolder], images: Path | None, split: str, count: int) -
     found = Gathered(runs, words.labels(runs), [run.evaluations.get(split) for run in runs])
     judged = []
     for place, run in enumerate(runs):
+        if run.config.get("task") != "matching":
+            if found.evaluations[place] is None:
+                found.notes.append(f"{found.names[place]} was not evaluated on the split {split}: no figures of it are "
+                                   "shown")
+            continue
         if split not in run.predictions:
             found.notes.append(f"{found.names[place]} has no predictions for the split {split}: no samples of it are "
                                "shown")
@@ -103,10 +110,11 @@ def gather(runs: list[RunFolder], images: Path | None, split: str, count: int) -
     if judged and count and not chosen:
         found.notes.append("the runs have no caption in common, so no samples are shown")
     found.samples = [samples.sample(judged, name) for name in chosen]
+    found.answers = _answers(runs, split, count)
     found.notes += _evaluation_notes(found)
-    if found.samples:
-        folder = images or photos.photo_folder(runs, found.samples[0]["key"])
-        keys = dict.fromkeys(sample["key"] for sample in found.samples)
+    if shown := found.samples + found.answers:
+        folder = images or photos.photo_folder(runs, shown[0]["key"])
+        keys = dict.fromkeys(sample["key"] for sample in shown)
         found.photos = {key: photos.load_photo(folder, key) for key in keys}
         if missing := [key for key in keys if found.photos[key] is None]:
             where = f" in {folder}" if folder else ""
@@ -116,6 +124,18 @@ def gather(runs: list[RunFolder], images: Path | None, split: str, count: int) -
             if key not in found.photos:
                 found.photos[key] = photos.load_photo(folder, key)
     return found
+
+
+def _answers(runs: list[RunFolder], split: str, count: int) -> list[dict[str, Any]]:
+    """Choose questions of the runs that have attention of their answers, equally many of each."""
+    read = [(place, answered) for place, run in enumerate(runs) if run.config.get("task") != "matching"
+            and (answered := answer_samples.answered(run, split)) is not None]
+    chosen = []
+    for place, answered in read:
+        for name in answer_samples.choose(answered, max(1, count // len(read))):
+            if (one := answer_samples.sample(answered, name)) is not None:
+                chosen.append({**one, "run": place})
+    return chosen
 
 
 def _truth(run: RunFolder, split: str) -> list[Caption] | None:
@@ -142,18 +162,21 @@ def page(found: Gathered, split: str) -> str:
     environment = Environment(loader=PackageLoader("evaluation.report", "."), autoescape=True,
                               undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     drawn = curves.charts(found.runs)
+    figures, parts = tables.figure_rows(found.evaluations)
     apart, shared = tables.differences(found.runs)
     thumbs = {key: photos.data_uri(pixels, THUMBNAIL, 70) for key, pixels in found.photos.items() if pixels is not None}
-    own = {sample["key"]: photos.data_uri(found.photos[sample["key"]], PHOTO) for sample in found.samples
-           if found.photos.get(sample["key"]) is not None}
-    data = {"runs": found.names, "shown": found.shown, "samples": found.samples,
+    own = {sample["key"]: photos.data_uri(found.photos[sample["key"]], PHOTO)
+           for sample in found.samples + found.answers if found.photos.get(sample["key"]) is not None}
+    data = {"runs": found.names, "shown": found.shown, "samples": found.samples + found.answers,
             "charts": [{**asdict(chart), "lines": [{k: v for k, v in asdict(line).items() if k in "run x y"}
                                                    for line in chart.lines]} for chart in drawn]}
     return environment.get_template("page.html.j2").render(
         names=found.names, shown=found.shown, split=split, headline=words.headline(found.names, found.evaluations),
         described=[words.described(run) for run in found.runs], runs=found.runs, apart=apart, shared=shared,
         retrieval=tables.metric_rows(found.evaluations, "retrieval"),
-        attention=tables.metric_rows(found.evaluations, "attention"), charts=drawn, frame=curves, samples=found.samples,
+        attention=tables.metric_rows(found.evaluations, "attention"), figures=figures, parts=parts,
+        charts=drawn, frame=curves, samples=found.samples, answers=found.answers,
+        answer_pieces=[pieces(sample) for sample in found.answers],
         verdicts=[words.verdict([found.names[place] for place in found.shown], [run["rank"] for run in sample["runs"]])
                   for sample in found.samples],
         pieces=[pieces(sample) for sample in found.samples], photos=own, thumbs=thumbs,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from evaluation.bootstrap import Figure
-from evaluation.names import ATTENTION, RETRIEVAL, Label
+from evaluation.names import ATTENTION, RETRIEVAL, Label, label_of
 from evaluation.run_folder import RunFolder, settings
 
 
@@ -43,13 +43,26 @@ class Row:
 
 def metric_rows(evaluations: list[dict[str, Any] | None], group: str) -> list[Row]:
     """Return the rows of a group, "retrieval" or "attention", that any run has a figure for."""
-    labels = RETRIEVAL if group == "retrieval" else ATTENTION
+    labels = {"retrieval": RETRIEVAL, "attention": ATTENTION}[group]
     rows = []
     for name, label in labels.items():
         figures = [Figure.from_json(e[group][name]) if e and name in e.get(group, {}) else None for e in evaluations]
         if any(figures):
             rows.append(_row(name, label, figures, _marks(name, label, evaluations)))
     return rows
+
+
+def figure_rows(evaluations: list[dict[str, Any] | None]) -> tuple[list[Row], list[Row]]:
+    """Return the rows of the group "figures", which tasks other than matching have: the main ones, and the parts of
+    them ("accuracy/kind/colour") that belong in the small print.
+    """
+    names = dict.fromkeys(name for e in evaluations if e for name in e.get("figures", {}))
+    rows = []
+    for name in names:
+        figures = [Figure.from_json(e["figures"][name]) if e and name in e.get("figures", {}) else None
+                   for e in evaluations]
+        rows.append(_row(name, label_of(name), figures, {}))
+    return [row for row in rows if "/" not in row.name], [row for row in rows if "/" in row.name]
 
 
 def _marks(name: str, label: Label, evaluations: list[dict[str, Any] | None]) -> dict[str, float]:
