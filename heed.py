@@ -41,6 +41,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "evaluate moments": ("evaluation.commands.moments:EvaluateMoments", "moment retrieval and highlights"),
     "evaluate captioning": ("evaluation.commands.captioning:EvaluateCaptioning", "BLEU, ROUGE-L, CIDEr, METEOR"),
     "evaluate answers": ("evaluation.commands.answers:EvaluateAnswers", "soft accuracy of answers, ANLS"),
+    "probe": ("evaluation.commands.probe:Probe", "what a pretrained model's states and attention know (VALUE)"),
     "report": ("evaluation.commands.report:Report", "one page: tables, curves, attention on the photos"),
 }
 """The words of a command -> where its options and ``run`` are, and what it is for."""

@@ -26,11 +26,13 @@ SUBJECTS = {
 """Family -> module with a ``FAMILY``."""
 
 
-def load_subject(name: str, vocabulary: str | Path | None = None, seed: int = 0) -> Subject:
+def load_subject(name: str, vocabulary: str | Path | None = None, seed: int = 0,
+                 features: int | None = None) -> Subject:
     """Load the subject called ``name``.
 
     ``vocabulary`` is BERT's vocab.txt or its folder, needed where the weights' folder has none; ``seed`` is for random
-    weights. Raises `HeedError` where there is no such model, its weights cannot be had or do not fit.
+    weights, as is ``features``, the length of region features that they are to read (default: as published). Raises
+    `HeedError` where there is no such model, its weights cannot be had or do not fit.
     """
     family, colon, rest = name.partition(":")
     if not colon or family not in SUBJECTS:
@@ -42,7 +44,7 @@ def load_subject(name: str, vocabulary: str | Path | None = None, seed: int = 0)
         raise HeedError(f"The subject {name!r} is not understood: write {family}:PLACE or {family}:base=random.")
     from evaluation.subjects.loading import load
 
-    return load(import_module(SUBJECTS[family]).FAMILY, place, kind == "random", vocabulary, seed)
+    return load(import_module(SUBJECTS[family]).FAMILY, place, kind == "random", vocabulary, seed, features)
 
 
 __all__ = ["SUBJECTS", "load_subject"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,8 @@ FILES = ("model.safetensors", "pytorch_model.bin")
 """Weights in a folder, in the order of preference."""
 
 
-def load(family: Family, place: str, random: bool, vocabulary: str | Path | None, seed: int) -> Subject:
+def load(family: Family, place: str, random: bool, vocabulary: str | Path | None, seed: int,
+         features: int | None = None) -> Subject:
     """A subject of ``family``; see `evaluation.subjects.load_subject`."""
     name = f"{family.name}:{place}"
     if random and place in family.sizes:
@@ -33,6 +34,8 @@ def load(family: Family, place: str, random: bool, vocabulary: str | Path | None
         folder = path if path.is_dir() else path.parent
         tensors = tidy(family, read_weights(_weights_file(path)).tensors, name)
         config = family.configure(tensors, _said(folder))
+    if random and features is not None:
+        config, tensors = replace(config, features=features), None
     model = build(family, config, tensors, name, None if not random else seed)
     description = {
         "family": family.name, "config": asdict(config),

@@ -11,11 +11,13 @@ from importlib import import_module
 from pathlib import Path
 
 from features.errors import HeedError
-from pipeline.annotations import Caption, Moment
+from pipeline.annotations import Caption, Moment, Relations
 
 DATASETS = {
     "scenes": "pipeline.datasets.scenes",
     "scenes-videos": "pipeline.datasets.scenes_videos",
+    "flickr30k-entities": "pipeline.datasets.flickr30k_entities",
+    "visual-genome": "pipeline.datasets.visual_genome",
     "coco-captions": "pipeline.datasets.coco_captions",
 }
 """Name on the command line -> module."""
@@ -28,6 +30,13 @@ MOMENT_DATASETS = {
     "didemo": "pipeline.datasets.didemo",
 }
 """The same for sentences about moments of videos."""
+
+RELATION_DATASETS = {
+    "scenes": "pipeline.datasets.scenes",
+    "visual-genome": "pipeline.datasets.visual_genome",
+    "coco-instances": "pipeline.datasets.coco_instances",
+}
+"""The same for annotated boxes and the relations between them, ``read_relations`` instead of ``read``."""
 
 
 def read_captions(
@@ -53,7 +62,7 @@ def read_captions(
         if module.recognises(path):
             return list(module.read(path, split, holdout))
     raise HeedError(f"{path} is none of the annotations heed knows ({', '.join(DATASETS)}): "
-                    "a scenes folder or a COCO captions .json is.")
+                    "a scenes folder, Flickr30k Entities, Visual Genome or a COCO captions .json is.")
 
 
 def read_moments(
@@ -78,3 +87,21 @@ def read_moments(
         return moments
     split_of = import_module("pipeline.datasets.coco_captions").split_of
     return [moment for moment in moments if split_of(moment.key, holdout) == split]
+
+
+def read_relations(
+    path: str | Path, split: str | None = None, format: str | None = None, holdout: float = 0.2
+) -> list[Relations]:
+    """Read the annotated boxes of images and the relations between them, like `read_captions`."""
+    path = Path(path)
+    if not path.exists():
+        raise HeedError(f"There are no annotations at {path}: the path does not exist.")
+    if format is None:
+        format = next((name for name, module in RELATION_DATASETS.items()
+                       if import_module(module).recognises(path)), "")
+    if format not in RELATION_DATASETS:
+        raise HeedError(f"{path} has no annotated boxes that heed knows ({', '.join(RELATION_DATASETS)}).")
+    module = import_module(RELATION_DATASETS[format])
+    found: list[Relations] = (module.read_relations(path, split) if format == "scenes"
+                              else module.read_relations(path, split, holdout))
+    return found
