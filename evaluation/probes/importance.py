@@ -67,7 +67,7 @@ def run(study: Study) -> Result:
         label = looking_name.strip("[]")
         with np.errstate(invalid="ignore", divide="ignore"):
             means = [total[who] / count[who] for total, count in zip(by_head, seen, strict=True)]
-        for at, mass in enumerate(MASSES):
+        for at, mass in enumerate(MASSES if looking_name == "[CLS]" else ()):
             maps[f"{mass} from {label}"] = head_map(names, [line[:, at] for line in means], "attention")
         maps[f"text share from {label}"] = head_map(names, [line[:, -1] for line in means], "text / (text + image)",
                                                     float(np.nanmean(uniform)))
