@@ -32,8 +32,8 @@ def load(family: Family, place: str, random: bool, vocabulary: str | Path | None
     else:
         path = _find(family, place)
         folder = path if path.is_dir() else path.parent
-        tensors = tidy(family, read_weights(_weights_file(path)).tensors, name)
-        config = family.configure(tensors, _said(folder))
+        tensors = tidy(family, read_weights(weights_file(path)).tensors, name)
+        config = family.configure(tensors, said_beside(folder))
     if random and features is not None:
         config, tensors = replace(config, features=features), None
     model = build(family, config, tensors, name, None if not random else seed)
@@ -104,7 +104,8 @@ def _find(family: Family, place: str) -> Path:
                       f"{family.name}:{place}")
 
 
-def _weights_file(path: Path) -> Path:
+def weights_file(path: Path) -> Path:
+    """The weights at ``path``: itself, or the one of `FILES` in it; `HeedError` where there is none."""
     if path.is_file():
         return path
     for name in FILES:
@@ -113,7 +114,8 @@ def _weights_file(path: Path) -> Path:
     raise HeedError(f"{path} has no weights ({', '.join(FILES)}); bring the whole folder, or give the file itself.")
 
 
-def _said(folder: Path) -> dict[str, Any]:
+def said_beside(folder: Path) -> dict[str, Any]:
+    """What the config.json in a folder says; {} where there is none."""
     try:
         said = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except OSError:

@@ -52,11 +52,12 @@ class WordPieces:
         if missing:
             raise HeedError(f"{path} is no vocabulary of BERT: it lacks {missing[0]}.")
         if lower is None:
-            lower = _says_lower(path.parent / "tokenizer_config.json")
+            lower = says_lower(path.parent / "tokenizer_config.json")
         return cls(BertWordPieceTokenizer({piece: n for n, piece in enumerate(pieces)}, lowercase=lower))
 
 
-def _says_lower(config: Path) -> bool:
+def says_lower(config: Path) -> bool:
+    """Whether a tokenizer_config.json says that words are lower-cased; True where it says nothing."""
     try:
         return bool(json.loads(config.read_text(encoding="utf-8")).get("do_lower_case", True))
     except (OSError, ValueError, AttributeError):

@@ -7,6 +7,7 @@ from typing import Any
 
 TASKS = {
     "matching": "training.tasks.matching:MatchingConfig",
+    "pretraining": "training.tasks.pretraining:PretrainingConfig",
     "detection": "training.tasks.detection:DetectionConfig",
 }
 """Name -> the task's configuration, a dataclass that the command line reads.
