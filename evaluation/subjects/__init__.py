@@ -2,6 +2,7 @@
 
 A name is FAMILY:PLACE, PLACE a weights file, a folder in Hugging Face's layout, or a name of the Hub.
 FAMILY:SIZE=random has a published size with random weights, FAMILY:PLACE=random the sizes of existing ones.
+The folder of a run of heed's own pre-training is a name too, and so is FOLDER=random.
 """
 
 from __future__ import annotations
@@ -34,11 +35,15 @@ def load_subject(name: str, vocabulary: str | Path | None = None, seed: int = 0,
     weights, as is ``features``, the length of region features that they are to read (default: as published). Raises
     `HeedError` where there is no such model, its weights cannot be had or do not fit.
     """
+    from evaluation.subjects.runs import is_run, load_run
+
+    if is_run(run := Path(name.removesuffix("=random"))):
+        return load_run(run, name.endswith("=random"), vocabulary, seed)
     family, colon, rest = name.partition(":")
     if not colon or family not in SUBJECTS:
         near = difflib.get_close_matches(family, SUBJECTS, 1) or list(SUBJECTS)[:1]
         raise HeedError(f"There is no subject {name!r}: it is given as FAMILY:PLACE, FAMILY one of "
-                        f"{', '.join(SUBJECTS)}, for example {near[0]}:{rest or 'FOLDER'}.")
+                        f"{', '.join(SUBJECTS)}, for example {near[0]}:{rest or 'FOLDER'}; or as the folder of a run.")
     place, _, kind = rest.partition("=")
     if kind not in ("", "random") or not place:
         raise HeedError(f"The subject {name!r} is not understood: write {family}:PLACE or {family}:base=random.")

@@ -36,6 +36,14 @@ def load(family: Family, place: str, random: bool, vocabulary: str | Path | None
         config = family.configure(tensors, said_beside(folder))
     if random and features is not None:
         config, tensors = replace(config, features=features), None
+    return subject(family, name, config, tensors, folder, random, vocabulary, seed)
+
+
+def subject(
+    family: Family, name: str, config: Any, tensors: Mapping[str, Tensor] | None, folder: Path | None, random: bool,
+    vocabulary: str | Path | None, seed: int,
+) -> Subject:
+    """A subject with these weights, or random ones of their sizes; its vocabulary lies in ``folder`` or is given."""
     model = build(family, config, tensors, name, None if not random else seed)
     description = {
         "family": family.name, "config": asdict(config),

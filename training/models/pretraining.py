@@ -16,19 +16,25 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from evaluation.subjects import SUBJECTS, lxmert, uniter
-from evaluation.subjects.bert import Residual, WordEmbeddings
+from evaluation.subjects.bert import Attention, Residual, WordEmbeddings
 from evaluation.subjects.family import Family
 from evaluation.subjects.loading import said_beside, tidy, weights_file
+from evaluation.subjects.runs import FAMILIES
 from evaluation.subjects.subject import Edit
 from features.errors import HeedError
 from features.weights import read_weights
-from training.models.pretraining_config import FAMILIES, PretrainingModelConfig
+from training.models.pretraining_config import PretrainingModelConfig
 from training.models.region_heads import HEADS, add_heads
 
 
 def family_of(streams: str) -> Family:
     """The published family with this number of streams."""
     return import_module(SUBJECTS[FAMILIES[streams]]).FAMILY
+
+
+def heads_of(network: nn.Module) -> int:
+    """Attention heads of each of its layers."""
+    return int(next(module.heads for module in network.modules() if isinstance(module, Attention)))
 
 
 def new_network(
@@ -119,6 +125,3 @@ def attention_dropout(network: nn.Module, rate: float) -> Edit | None:
         return functional.dropout(weights, rate)
 
     return drop
-
-
-__all__ = ["attention_dropout", "family_of", "new_network", "started_network"]

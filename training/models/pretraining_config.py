@@ -10,9 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-FAMILIES = {"one": "uniter", "two": "lxmert"}
-"""Streams -> the subject whose network it is (`evaluation.subjects`)."""
-
 
 @dataclass(frozen=True)
 class PretrainingModelConfig:

@@ -9,7 +9,6 @@ import numpy as np
 from torch import Tensor, nn
 
 from evaluation.pretraining import PretrainingRow, Told
-from evaluation.subjects.subject import Reading
 from pipeline.annotations import Caption
 from pipeline.padded_rows import read_rows
 from pipeline.store import Store
@@ -35,11 +34,11 @@ def rows(
     """
     others = mismatched([caption.key for caption in captions], seed)
     for first in range(0, len(captions), AT_ONCE):
-        place = np.arange(first, min(first + AT_ONCE, len(captions)))
-        own, other = [captions[i] for i in place], [captions[i] for i in others[place]]
+        own = list(captions[first:first + AT_ONCE])
+        other = [captions[place] for place in others[first:first + AT_ONCE].tolist()]
 
         def told(which: np.ndarray, about: Sequence[Caption], images: Sequence[Caption],
-                 first: int = first) -> tuple[Lesson, Reading]:
+                 first: int = first) -> tuple[Lesson, Any]:
             found = [store.find(caption.key) or 0 for caption in images]
             rng = np.random.default_rng([seed, 0, first, 0])
             everything = np.ones(len(about), bool)
@@ -69,14 +68,14 @@ def _both(own: list[Pair], other: list[Pair]) -> tuple[Told, ...]:
     return tuple((truth, told, told_other) for (truth, told), (_, told_other) in zip(own, other, strict=True))
 
 
-def _words(network: nn.Module, lessons: Lessons, lesson: Lesson, reading: Reading) -> list[list[Pair]]:
+def _words(network: nn.Module, lessons: Lessons, lesson: Lesson, reading: Any) -> list[list[Pair]]:
     """Of each sample the (true, told) pieces."""
     chosen = lesson.words != LEFT
     told = network.word_scores(reading.text[chosen]).argmax(-1)
     return _of_samples(chosen, lesson.words[chosen], told, lessons.names)
 
 
-def _regions(network: nn.Module, classes: Sequence[str], lesson: Lesson, reading: Reading) -> list[list[Pair]]:
+def _regions(network: nn.Module, classes: Sequence[str], lesson: Lesson, reading: Any) -> list[list[Pair]]:
     chosen = lesson.regions & (lesson.classes != UNKNOWN)
     told = tell_regions(network, reading.image[chosen])[1].argmax(-1)
     return _of_samples(chosen, lesson.classes[chosen], told, dict(enumerate(classes)))

@@ -113,11 +113,12 @@ class Pretraining:
     def __init__(self, config: PretrainingConfig) -> None:
         import torch
 
+        from evaluation.subjects.runs import note_network
         from features.devices import resolve_device
         from pipeline.sampler import Order
         from pipeline.store import Store
         from pipeline.stream import Join, Stream
-        from training.models.pretraining import new_network, started_network
+        from training.models.pretraining import heads_of, new_network, started_network
         from training.models.pretraining_batch import FIELDS, Lessons
         from training.models.pretraining_pieces import run_pieces
 
@@ -142,6 +143,7 @@ class Pretraining:
             network = new_network(config.model, len(pieces), dim, max(1, len(self.classes)), config.most_words)
         else:
             network = started_network(config.model, config.init, dim, max(1, len(self.classes)))
+        note_network(config.out, config.model.streams, heads_of(network))
         self.model = network.to(self.device)
 
     def batches(self, epoch: int, first: int) -> Iterator[Lesson]:
