@@ -81,8 +81,8 @@ def test_the_command_trains_a_subject_and_judges_it(
 ) -> None:
     out = tmp_path / "run"
     words = ["train", "pretraining", "--store", str(data[0]), "--captions", str(data[1]), "--out", str(out),
-             "--epochs", "1", "--batch-size", "40", "--device", "cpu", "--model.streams", streams, "--model.width", "12",
-             "--model.heads", "3", "--model.inner", "20", "--model.layers", "2", "--model.text-layers", "1",
+             "--epochs", "1", "--batch-size", "40", "--device", "cpu", "--model.streams", streams, "--model.width",
+             "12", "--model.heads", "3", "--model.inner", "20", "--model.layers", "2", "--model.text-layers", "1",
              "--model.cross-layers", "1"]
     assert main(words) == 0
     found = json.loads((out / "evaluation" / "test.json").read_text())
