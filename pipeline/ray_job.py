@@ -22,6 +22,8 @@ from pipeline.worker import ReaderSpec, ShardTask, ShardWorker
 ATTEMPTS = 3
 """Times a shard is handed out before it is given up; each fails only if the actor's process dies or its disk fails."""
 POLL_SECONDS = 1.0
+STARTS = 3
+"""Times a local Ray is started before that is given up."""
 TOKEN_VARIABLES = ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
 """Where Ray looks for a cluster's token, besides ~/.ray/auth_token."""
 
@@ -46,7 +48,7 @@ def run_on_ray(
     ``actors`` 0 takes one for each GPU the cluster has, or else one for each CPU; a spec whose ``uses_gpu`` is False
     takes no GPU. Raises `HeedError` where Ray is not installed or the cluster does not answer.
     """
-    ray = _start(address)
+    ray = start_ray(address)
     try:
         gpus = int(ray.cluster_resources().get("GPU", 0)) if getattr(spec, "uses_gpu", True) else 0
         cpus = int(ray.cluster_resources().get("CPU", 1)) if address else (os.cpu_count() or 1)
@@ -63,7 +65,8 @@ def run_on_ray(
         ray.shutdown()
 
 
-def _start(address: str) -> Any:
+def start_ray(address: str, log_to_driver: bool = False) -> Any:
+    """Ray, joined at ``address`` or started on this machine; `HeedError` where it is not there or does not answer."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     token_file = Path.home() / ".ray" / "auth_token"
@@ -76,17 +79,30 @@ def _start(address: str) -> Any:
         raise HeedError("Ray is not installed: pip install 'heed[ray]', or add --inline for one process.") from None
     try:
         if address:
-            ray.init(address=address, log_to_driver=False, logging_level="ERROR")
+            ray.init(address=address, log_to_driver=log_to_driver, logging_level="ERROR")
         else:
-            # "local", or Ray would join any cluster it finds here, be it one that a killed run has left to die. The
-            # object store carries only task arguments: the least Ray allows is plenty.
-            ray.init(address="local", num_cpus=os.cpu_count(), include_dashboard=False, log_to_driver=False,
-                     logging_level="ERROR", object_store_memory=100 << 20)
+            _start_here(ray, log_to_driver)
     except (ConnectionError, RuntimeError, ValueError) as error:
         where = f"at {address}" if address else "on this machine"
         hint = " (RAY_AUTH_MODE=token or disabled says whether it asks for a token)" if address else ""
         raise HeedError(f"Ray {where} does not answer: {error}{hint}") from error
     return ray
+
+
+def _start_here(ray: Any, log_to_driver: bool) -> None:
+    for attempt in range(STARTS):
+        try:
+            # "local", or Ray would join any cluster it finds here, be it one that a killed run has left to die. The
+            # object store carries only task arguments: the least Ray allows is plenty.
+            ray.init(address="local", num_cpus=os.cpu_count(), include_dashboard=False, log_to_driver=log_to_driver,
+                     logging_level="ERROR", object_store_memory=100 << 20)
+            return
+        except Exception as error:  # of this very type where a busy machine takes longer than Ray's half minute
+            if type(error) is not Exception:
+                raise
+            ray.shutdown()
+            if attempt == STARTS - 1:
+                raise HeedError(f"Ray does not start on this machine: {error}") from error
 
 
 def _drive(

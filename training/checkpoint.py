@@ -10,6 +10,7 @@ import torch
 
 from features.errors import HeedError
 from pipeline.atomic import atomic_write
+from training import workers
 
 
 def save(path: Path, state: dict[str, Any]) -> None:
@@ -28,16 +29,17 @@ def load(path: Path, device: str = "cpu") -> dict[str, Any]:
         raise HeedError(f"The checkpoint {path} cannot be read: {str(error).splitlines()[0]}") from error
 
 
-def random_state() -> dict[str, Any]:
-    """State of torch's generators, which dropout draws from."""
-    state = {"cpu": torch.get_rng_state()}
+def random_states() -> list[dict[str, Any]]:
+    """State of torch's generators, which dropout draws from, of each worker."""
+    state = {"cpu": workers.gather_rows(torch.get_rng_state().to(workers.device())[None]).cpu()}
     if torch.cuda.is_available():
-        state["cuda"] = torch.cuda.get_rng_state_all()
-    return state
+        devices = torch.stack(torch.cuda.get_rng_state_all())
+        state["cuda"] = workers.gather_rows(devices.to(workers.device())[None]).cpu()
+    return [{kind: rows[number].clone() for kind, rows in state.items()} for number in range(workers.world())]
 
 
 def set_random_state(state: dict[str, Any]) -> None:
-    """Inverse of `random_state`."""
+    """Set torch's generators to one worker's state."""
     torch.set_rng_state(state["cpu"].cpu())
     if "cuda" in state and torch.cuda.is_available():
         torch.cuda.set_rng_state_all([part.cpu() for part in state["cuda"]])

@@ -16,20 +16,41 @@ def train_and_test(task_name: str, config: Any) -> int:
     """Train a task in its run folder, then predict its test split and judge the predictions there; exit status 0.
 
     ``config`` is of one of `training.tasks.TASKS`. An interrupted run goes on where it stopped; of a finished one
-    nothing is done again.
+    nothing is done again. Under torchrun this process is one of several workers; else ``config.loop.workers`` of them
+    are started with Ray, where it asks for more than one or for a cluster.
     """
+    import torch.distributed as dist
+
+    from training.workers import joined
+
+    if (config.loop.workers > 1 or config.loop.address) and not dist.is_torchelastic_launched():
+        from training.ray_train import train_on_ray
+
+        return train_on_ray(task_name, config)
+    with joined(config.loop.workers, config.loop.device):
+        return train_as_worker(task_name, config)
+
+
+def train_as_worker(task_name: str, config: Any) -> int:
+    """`train_and_test` in a process that has joined its fellow workers, or is alone."""
     from pipeline.store import Store
     from training.loop import train
     from training.run import Run
+    from training.workers import first, first_worker_first
 
-    fingerprints = {name: Store.open(path).fingerprint() for name, path in config.stores().items()}
-    run = Run.begin(config.out, task_name, config, fingerprints)
-    task = config.build()
-    parameters = sum(p.numel() for p in task.model.parameters())
-    print(f"{config.out}: {task_name}, {parameters / 1e6:.2f} M parameters, {task.steps_per_epoch} batches an epoch.")
-    if missing := getattr(task, "missing", ()):
-        print(f"{len(missing)} captioned images are not in the store and are left out, for example {missing[0]!r}.")
+    with first_worker_first():
+        fingerprints = {name: Store.open(path).fingerprint() for name, path in config.stores().items()}
+        run = Run.begin(config.out, task_name, config, fingerprints)
+        task = config.build()
+    if first():
+        parameters = sum(p.numel() for p in task.model.parameters())
+        print(f"{config.out}: {task_name}, {parameters / 1e6:.2f} M parameters, {task.steps_per_epoch} batches an "
+              "epoch.", flush=True)
+        if missing := getattr(task, "missing", ()):
+            print(f"{len(missing)} captioned images are not in the store and are left out, for example {missing[0]!r}.")
     best = train(task, config.loop, run)
+    if not first():
+        return 0
     print("Best validation: " + ", ".join(f"{name} {value:.4g}" for name, value in best.items()))
     if not (run.path / "evaluation" / "test.json").exists():
         _load_weights(task, run.checkpoints / "best.pt")

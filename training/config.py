@@ -46,10 +46,14 @@ class LoopConfig:
     checkpoint_every: int = 0
     # Where to train: cpu, cuda, or auto (cuda where there is one).
     device: str = "auto"
+    # Processes that share out each batch, through Ray; on GPUs, one each. Or start heed with torchrun, without Ray.
+    workers: int = 1
+    # A Ray cluster to train on (host:port, or auto); it must share the run's folder and the data. Empty: this machine.
+    address: str = ""
     # Decides initial weights, dropout and the order of samples.
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "accumulate", "validate_every"):
+        for name in ("epochs", "batch_size", "accumulate", "validate_every", "workers"):
             if getattr(self, name) < 1:
                 raise HeedError(f"--{name.replace('_', '-')} is at least 1, not {getattr(self, name)}.")

@@ -15,13 +15,14 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from features.errors import HeedError
-from pipeline.progress import JobProgress
+from training import workers
 from training.config import LoopConfig
+from training.journal import Journal
 from training.optimisers import set_rate
 from training.run import Run
 from training.schedule import learning_rate
 from training.state import State
-from training.task import Task, UpdatesItself
+from training.task import SharesBatches, Task, UpdatesItself
 
 LOG_EVERY = 10
 """Steps between two logged training losses."""
@@ -30,15 +31,16 @@ LOG_EVERY = 10
 def train(task: Task, config: LoopConfig, run: Run) -> dict[str, float]:
     """Train ``task`` to the end of ``config.epochs``, or until it stops improving; gives the best validation's figures.
 
-    Goes on from the run's last checkpoint where it has one.
+    Goes on from the run's last checkpoint where it has one. Called by each of several workers (`training.workers`), it
+    trains as one; only the first validates and writes.
     """
     device = next(task.model.parameters()).device
+    _check_sharing(task)
     state = State(task, config, run)
     per_epoch = -(-task.steps_per_epoch // config.accumulate)
     total = per_epoch * config.epochs
-    writer = _tensorboard(run, state.step)
     autocast = torch.autocast(device.type, torch.bfloat16, enabled=_bf16(config, device))
-    with JobProgress(f"training {run.path.name}", total, "steps", state.step) as progress, writer:
+    with Journal(run, state.step, total) as journal:
         while state.step < total and not state.finished:
             epoch = state.step // per_epoch
             batches = task.batches(epoch, state.step % per_epoch * config.accumulate)
@@ -48,45 +50,51 @@ def train(task: Task, config: LoopConfig, run: Run) -> dict[str, float]:
                 set_rate(state.optimisers, rate)
                 with autocast:
                     if isinstance(task, UpdatesItself):
-                        loss, figures = task.update(group, state.optimisers, rate)
+                        (loss, figures), weight = task.update(group, state.optimisers, rate), 1.0
                         _check(loss)
                     else:
-                        loss, figures = _update(task, group, state.optimisers, config.clip)
+                        loss, figures, weight = _update(task, group, state.optimisers, config.clip)
                 state.took_step(loss)
                 if state.step % LOG_EVERY == 0 or state.step % per_epoch == 0:
-                    logged = {"loss": state.mean_loss(), "lr": rate, **figures}
-                    run.log(step=state.step, epoch=epoch, split="train", **logged)
-                    _write(writer, "train", logged, state.step)
+                    figures = workers.mean_figures(figures, weight)
+                    journal.log("train", state.step, epoch, {"loss": state.mean_loss(), "lr": rate, **figures})
                 if config.checkpoint_every and state.step % config.checkpoint_every == 0 and state.step % per_epoch:
                     state.save()
-                progress.update(state.step, f"loss {loss:.4f}, {task.monitor} {state.best:.4g}" if state.best > -1e30
-                                else f"loss {loss:.4f}")
+                best = f", {task.monitor} {state.best:.4g}" if state.best_figures else ""
+                journal.progress(state.step, f"loss {loss:.4f}{best}")
             if (epoch + 1) % config.validate_every == 0 or state.step == total:
-                figures = state.validate()
-                run.log(step=state.step, epoch=epoch, split="val", **figures)
-                _write(writer, "val", figures, state.step)
+                journal.log("val", state.step, epoch, state.validate())
             state.save()
     return state.best_figures
 
 
 def _update(
     task: Task, group: list[Any], optimisers: Mapping[str, Optimizer], clip: float
-) -> tuple[float, dict[str, float]]:
+) -> tuple[float, dict[str, float], float]:
+    """One step of all optimisers: its loss over all workers, and the last batch's figures and weight on this one."""
     for optimiser in optimisers.values():
         optimiser.zero_grad(set_to_none=True)
     losses = []
     figures: dict[str, float] = {}
+    weight = 1.0
     for batch in group:
-        loss, figures = task.step(batch)
-        _backward(loss / len(group))
-        losses.append(float(loss.detach()))
+        weight = task.weight(batch) if isinstance(task, SharesBatches) else 1.0
+        if weight:
+            loss, figures = task.step(batch)
+        else:  # of an epoch's last batch there may be nothing left for a worker
+            loss, figures = torch.zeros((), device=next(task.model.parameters()).device, requires_grad=True), {}
+        term, value = workers.shared(loss, weight)
+        _backward(term / len(group))
+        losses.append(value)
     mean = sum(losses) / len(losses)
     _check(mean)
+    workers.sum_gradients(task.model.parameters())
     if clip:
         nn.utils.clip_grad_norm_(task.model.parameters(), clip)
     for optimiser in optimisers.values():
         optimiser.step()
-    return mean, figures
+    workers.copy_from_first(task.model.buffers())
+    return mean, figures, weight
 
 
 def _backward(loss: Tensor) -> None:
@@ -105,12 +113,7 @@ def _bf16(config: LoopConfig, device: torch.device) -> bool:
     return config.precision == "bf16"
 
 
-def _tensorboard(run: Run, step: int) -> Any:
-    from torch.utils.tensorboard import SummaryWriter
-
-    return SummaryWriter(str(run.path / "tensorboard"), purge_step=step)
-
-
-def _write(writer: Any, split: str, figures: dict[str, float], step: int) -> None:
-    for name, value in figures.items():
-        writer.add_scalar(f"{split}/{name}", value, step)
+def _check_sharing(task: Task) -> None:
+    if workers.world() > 1 and (isinstance(task, UpdatesItself) or not isinstance(task, SharesBatches)):
+        raise HeedError(f"{type(task).__name__} trains on one worker only: leave --workers at 1, without torchrun. "
+                        "(docs/training.md tells what a task needs for several.)")

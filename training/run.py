@@ -38,7 +38,8 @@ class Run:
     def begin(path: Path, task: str, config: Any, fingerprints: dict[str, str]) -> Run:
         """Create the folder, or check that what is in it is this run: the same options over the same stores.
 
-        Raises `HeedError` naming the options that differ. Where it is made (``device``) and where it lies may change.
+        Raises `HeedError` naming the options that differ. Where it is made, by how many workers, and where it lies may
+        change.
         """
         run = Run(path)
         resolved = {"task": task, **to_json(config)}
@@ -47,7 +48,7 @@ class Run:
             before = flat(json.loads((path / "config.json").read_text(encoding="utf-8")))
             stores = json.loads((path / "environment.json").read_text(encoding="utf-8"))["fingerprints"]
             now = flat(json.loads(json.dumps(resolved)))
-            free = ("out", "loop.device")
+            free = ("out", "loop.device", "loop.workers", "loop.address")
             changed = [name for name in {*before, *now} if name not in free and before.get(name) != now.get(name)]
             if changed or stores != fingerprints:
                 what = ", ".join(f"{n}: {before.get(n)} then, {now.get(n)} now" for n in sorted(changed)[:4])

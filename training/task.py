@@ -88,3 +88,20 @@ class ChoosesAveraged(Protocol):
     def averaged(self) -> Iterable[str]:
         """Names in ``model.named_parameters()``. Without this hook: all that require a gradient."""
         ...
+
+
+@runtime_checkable
+class SharesBatches(Protocol):
+    """Optional: what a task needs to train on several workers (`training.workers`).
+
+    Its `batches` give this worker's share, as ``stream.epoch(epoch, workers.rank(), workers.world())`` does, and
+    ``steps_per_epoch`` is the same for all. With one worker none of it matters.
+    """
+
+    def weight(self, batch: Any) -> float:
+        """What the share's loss counts for in the mean over all workers' losses.
+
+        For a mean over samples the number of the share's samples; 0 for an empty share, for which `step` is not called.
+        For a loss that every worker computes over all samples (`workers.gather_rows`) always 1.
+        """
+        ...

@@ -130,24 +130,36 @@ class Matching:
         self.model = Scan(config.model, config.attention, dim, len(self.vocabulary)).to(self.device)
 
     def batches(self, epoch: int, first: int) -> Iterator[TensorBatch[Caption]]:
-        """Batches of captions with their images' regions."""
+        """Batches of captions with their images' regions; of several workers, this one's shares."""
         from pipeline.pinned import device_batches
+        from training.workers import rank, world
 
-        return device_batches(self.stream.epoch(epoch), self.device, first)
+        return device_batches(self.stream.epoch(epoch, rank(), world()), self.device, first)
+
+    def weight(self, batch: TensorBatch[Caption]) -> float:
+        """1: every worker has the loss over all workers' captions."""
+        return 1.0
 
     def step(self, batch: TensorBatch[Caption]) -> tuple[Tensor, dict[str, float]]:
         """The hinge loss, summed over the batch as published (so that --clip means what it does there).
 
-        Two captions of one image are no negatives of each other; published code takes them for ones.
+        Two captions of one image are no negatives of each other; published code takes them for ones. Each of several
+        workers compares its captions with the images of all.
         """
         import torch
 
         from training.models.scan import hinge_loss
+        from training.workers import gather_json, gather_rows
 
-        tokens, lengths = self._tokens(batch.samples)
         regions = batch["regions"]["features"]
-        scores = self.model(regions.values, regions.mask, tokens, lengths)
-        keys = np.array([caption.key for caption in batch.samples])
+        images = gather_rows(self.model.encode_images(regions.values, regions.mask))
+        region_mask = gather_rows(regions.mask)
+        if batch.samples:
+            scores = self.model.similarity(images, region_mask, *self._words(batch.samples))
+        else:  # of an epoch's last batch there may be nothing left for a worker, whose images' gradients others need
+            scores = images.sum((1, 2))[:, None][:, :0]
+        scores = gather_rows(scores.T).T
+        keys = np.array([key for keys in gather_json([caption.key for caption in batch.samples]) for key in keys])
         same = torch.from_numpy(keys[:, None] == keys[None, :]).to(self.device)
         loss = hinge_loss(scores, self.config.model.margin, self.config.model.max_violation, same)
         return loss, {"loss_per_caption": float(loss.detach()) / len(scores)}
@@ -213,12 +225,15 @@ class Matching:
         return self.model.encode_images(features, mask), mask
 
     def _embedded_captions(self, captions: Sequence[Caption]) -> Iterator[tuple[int, Tensor, Tensor]]:
+        for first in range(0, len(captions), SCORED_AT_ONCE):
+            yield first, *self._words(captions[first : first + SCORED_AT_ONCE])
+
+    def _words(self, captions: Sequence[Caption]) -> tuple[Tensor, Tensor]:
         from training.models.scan import length_mask
 
-        for first in range(0, len(captions), SCORED_AT_ONCE):
-            tokens, lengths = self._tokens(captions[first : first + SCORED_AT_ONCE])
-            mask = length_mask(lengths, tokens.shape[1]).to(self.device)
-            yield first, self.model.encode_captions(tokens, lengths), mask
+        tokens, lengths = self._tokens(captions)
+        mask = length_mask(lengths, tokens.shape[1]).to(self.device)
+        return self.model.encode_captions(tokens, lengths), mask
 
     def _regions(self, regions: Padded) -> tuple[Tensor, Tensor]:
         import torch
