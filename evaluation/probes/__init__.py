@@ -15,6 +15,14 @@ if TYPE_CHECKING:
 PROBES = {
     "fusion": "evaluation.probes.fusion",
     "importance": "evaluation.probes.importance",
+    "cross-modal-heads": "evaluation.probes.cross_modal_heads",
+    "coreference-heads": "evaluation.probes.coreference_heads",
+    "coreference-attention": "evaluation.probes.coreference_attention",
+    "coreference-states": "evaluation.probes.coreference_states",
+    "relations-attention": "evaluation.probes.relations_attention",
+    "relations-states": "evaluation.probes.relations_states",
+    "linguistic": "evaluation.probes.linguistic",
+    "patterns": "evaluation.probes.patterns",
 }
 """Name on the command line -> module."""
 

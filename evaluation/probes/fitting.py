@@ -11,12 +11,14 @@ the weights, so that a matrix on the disk is never copied: ``ROWS`` rows of it a
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.optimize import minimize
 
 ROWS = 8192
+HELD = 400_000_000
+"""Bytes of rows that are gathered into memory at most; more are read piece by piece in every step."""
 PENALTIES = (1.0, 0.1, 0.01)
 ITERATIONS = 25
 """Of L-BFGS, for each penalty."""
@@ -29,16 +31,25 @@ class Rows:
     matrix: np.ndarray
     """(n, d) floats."""
     numbers: np.ndarray
-    """(m,) int64: which rows."""
+    """(m,) int64 ascending: which rows."""
 
     def __len__(self) -> int:
         return len(self.numbers)
+
+    def held(self) -> Rows:
+        """The same rows, gathered into memory once where they take no more than ``HELD`` bytes."""
+        if len(self) * self.matrix.shape[1] * 4 > HELD:
+            return self
+        return Rows(np.ascontiguousarray(self.matrix[self.numbers], np.float32), np.arange(len(self)))
 
     def pieces(self) -> Iterator[tuple[slice, np.ndarray]]:
         """The rows as float32, some at once, and where they stand among them."""
         for first in range(0, len(self), ROWS):
             place = slice(first, min(first + ROWS, len(self)))
-            yield place, self.matrix[self.numbers[place]].astype(np.float32, copy=False)
+            numbers = self.numbers[place]
+            whole = int(numbers[-1] - numbers[0]) == len(numbers) - 1
+            piece = self.matrix[numbers[0]:numbers[-1] + 1] if whole else self.matrix[numbers]
+            yield place, piece.astype(np.float32, copy=False)
 
 
 @dataclass(frozen=True)
@@ -51,6 +62,8 @@ class Linear:
     """(logits,) float32."""
     penalty: float
     """The one that was chosen."""
+    validation: float = float("nan")
+    """Its accuracy on validation; NaN without any."""
 
     def scores(self, rows: Rows) -> np.ndarray:
         """(m, classes) float32 logits."""
@@ -84,7 +97,7 @@ def fit(train: Rows, labels: np.ndarray, validation: Rows, answers: np.ndarray, 
         if kept is None or score > kept[0]:
             kept = score, linear
     assert kept is not None
-    return kept[1]
+    return replace(kept[1], validation=kept[0] if len(validation) else float("nan"))
 
 
 def moments(rows: Rows) -> tuple[np.ndarray, np.ndarray]:

@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from evaluation.probes import chosen
+from evaluation.probes.observations import write_observations
 from evaluation.probes.pairs import Pairs, make_pairs, open_store
 from evaluation.probes.run import Plan, missing, run_probes
 from features.errors import HeedError
@@ -38,7 +39,9 @@ def probe(command: Probe) -> int:
         print(f"{len(pairs):,} pairs of {len(pairs.merged):,} images, {links:,} linked phrases, "
               f"{sum(len(pair.relations) for pair in pairs.pairs):,} relations; {pairs.left_out:,} annotated boxes "
               "have no region and are left out.")
-    run_probes(plan)
+    observed = write_observations(run_probes(plan), command.out)
+    for one in observed:
+        print(f"{one.number:>3}. {one.claim}: {one.verdict}.")
     print(f"The results are in {command.out}.")
     return 0
 

@@ -1,9 +1,9 @@
-"""Let a subject read the pairs, into a cache on the disk."""
+"""Let a subject read the pairs, and sentences, into caches on the disk."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +11,17 @@ import numpy as np
 
 from evaluation.probes.cache import Cache, LayerInfo, describe, part_path
 from evaluation.probes.pairs import Pairs
+from evaluation.probes.sentences import AT_ONCE, taken
 from evaluation.subjects.batches import make_batch
-from evaluation.subjects.subject import Batch, Layer, Reading, Subject
+from evaluation.subjects.subject import CLS, PADDING, WORD, Batch, Layer, Reading, Subject
 from features.devices import resolve_device
 from features.errors import HeedError
+from features.regions import Regions
 from features.text.vocabulary import EncodedCaption
 from pipeline.atomic import atomic_write, write_json
+from pipeline.datasets.senteval import read as read_sentences
 from pipeline.progress import JobProgress
+from pipeline.store import file_digest
 
 
 def fill_cache(subject: Subject, pairs: Pairs, path: Path, batch: int = 32, dtype: str = "float16",
@@ -99,3 +103,68 @@ def _same(path: Path, about: dict[str, Any]) -> None:
     elif json.loads(file.read_text(encoding="utf-8")) != json.loads(json.dumps(about)):
         raise HeedError(f"{path} holds readings of another subject, other pairs or other options: give another --out, "
                         f"or delete {path}.")
+
+
+def fill_sentences(subject: Subject, files: Mapping[str, Path], path: Path, pooling: str, most: int, blank: int = 0,
+                   batch: int = 64, most_words: int = 128, device: str = "cpu", title: str = "reading") -> None:
+    """Read each task's sentences and keep one vector a sentence and layer of the text's side.
+
+    ``pooling``: "mean" over the words without special tokens, or "cls". ``blank`` regions, all zeros and each as large
+    as the image, stand beside each sentence; 0 reads it alone. What is already there is not read again.
+    """
+    target = resolve_device(device)
+    if hasattr(subject.model, "to"):
+        subject.model.to(target)
+    about = {"subject": subject.name, "description": subject.description, "pooling": pooling, "most": most,
+             "blank": blank, "most_words": most_words}
+    for task, file in files.items():
+        folder = path / task
+        sentences = taken(read_sentences(file), most)
+        folder.mkdir(parents=True, exist_ok=True)
+        _same(folder, about | {"sentences": file_digest(file)})
+        if (folder / "sentences.json").exists():
+            continue
+        layers: list[str] = []
+        with JobProgress(f"{title} {task}", len(sentences), "sentences") as progress:
+            for number, first in enumerate(range(0, len(sentences), AT_ONCE)):
+                here = sentences[first:first + AT_ONCE]
+                part = folder / f"{number:06d}.npz"
+                if not part.exists():
+                    states = _pooled(subject, [sentence.text for sentence in here], pooling, blank, batch, most_words,
+                                     target)
+                    with atomic_write(part) as out:
+                        np.savez(out, **states)  # type: ignore[arg-type]
+                if not layers:
+                    with np.load(part, allow_pickle=False) as content:
+                        layers = list(content)
+                progress.update(first + len(here))
+        write_json(folder / "sentences.json", {"layers": layers, "sentences": [
+            [sentence.split, sentence.label, sentence.text] for sentence in sentences]})
+
+
+def _pooled(subject: Subject, texts: Sequence[str], pooling: str, blank: int, batch: int, most_words: int,
+            device: Any) -> dict[str, np.ndarray]:
+    """Layer -> (texts, dim) float32; sentences of like length are read together, so that little is padding."""
+    encoded = encode(subject, texts, most_words)
+    order = sorted(range(len(texts)), key=lambda place: len(encoded[place].ids))
+    found: dict[str, np.ndarray] = {}
+    for first in range(0, len(order), batch):
+        here = order[first:first + batch]
+        nothing = _blank(blank, subject.feature_dim)
+        reading = subject.read(make_batch(subject, [encoded[place] for place in here],
+                                          [nothing] * len(here) if blank else None).to(device))
+        kinds = reading.text_kinds.cpu().numpy()
+        kept = (kinds == (CLS if pooling == "cls" else WORD))
+        kept[~kept.any(1)] = kinds[~kept.any(1)] != PADDING
+        for layer in reading.layers:
+            if layer.text is not None:
+                states = layer.text.float().cpu().numpy()
+                mean = np.einsum("bwd,bw->bd", states, kept.astype(np.float32)) / kept.sum(1)[:, None]
+                found.setdefault(layer.name, np.empty((len(texts), states.shape[2]), np.float32))[here] = mean
+    return found
+
+
+def _blank(count: int, dim: int) -> Regions:
+    return Regions(np.tile(np.array([0, 0, 1, 1], np.float32), (count, 1)), np.zeros((count, dim), np.float32),
+                   np.full(count, -1, np.int32), np.zeros(count, np.float32), np.zeros((count, 0), np.int32),
+                   np.zeros((count, 0), np.float32), 1, 1)

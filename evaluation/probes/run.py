@@ -1,6 +1,7 @@
 """Read, probe, write: every variant of a subject through every probe, going on where an interrupted run stopped.
 
     OUT/probe.json             what was asked, and with which versions
+    OUT/VARIANT/sentences/     pooled states of SentEval's sentences (`evaluation.probes.sentences`)
     OUT/VARIANT/readings/      the cache (`evaluation.probes.cache`), where a probe needs it
     OUT/VARIANT/PROBE.json     a probe's result (`evaluation.probes.result`), written last
     OUT/VARIANT/PROBE.csv, .md, .tex, PROBE-MAP.png
@@ -25,6 +26,7 @@ from evaluation.probes.result import Result, load, save
 from evaluation.probes.study import Study
 from evaluation.probes.tables import write_tables
 from features.errors import HeedError
+from pipeline.datasets.senteval import files
 
 if TYPE_CHECKING:
     from evaluation.subjects.subject import Subject
@@ -107,14 +109,19 @@ def _study(
     plan: Plan, variant: str, subject: Subject, pairs: Pairs | None, folder: Path, names: Sequence[str]
 ) -> Study:
     """Let the subject read what the probes need."""
-    from evaluation.probes.reading import fill_cache
+    from evaluation.probes.reading import fill_cache, fill_sentences
 
     needs = {load_probe(name).NEEDS for name in names}
     cache = None
     if pairs is not None and needs - {"sentences"}:
         cache = fill_cache(subject, pairs, folder / "readings", plan.batch, plan.dtype, device=plan.device,
                            title=f"{variant}: reading")
-    return Study(variant, cache, pairs, plan.options, folder / "scratch")
+    sentences = None
+    if plan.sentences is not None and "sentences" in needs:
+        sentences, options = folder / "sentences", plan.options
+        fill_sentences(subject, files(plan.sentences), sentences, options.sentence, options.most_sentences,
+                       options.blank_regions, device=plan.device, title=f"{variant}: reading")
+    return Study(variant, cache, pairs, plan.options, folder / "scratch", sentences)
 
 
 def _probe(study: Study, name: str, folder: Path, made_from: dict[str, Any]) -> Result:

@@ -174,7 +174,9 @@ def configure(tensors: Mapping[str, Tensor], said: Mapping[str, Any]) -> Config:
 
 
 FAMILY = Family(
-    name="lxmert", build=Lxmert, configure=configure, sizes={"base": Config()},
+    name="lxmert", build=Lxmert, configure=configure, sizes={
+        "base": Config(),
+        "small": Config(width=128, text_layers=3, image_layers=2, cross_layers=2, heads=4, inner=512)},
     hub={"base": "unc-nlp/lxmert-base-uncased", "vqa": "unc-nlp/lxmert-vqa-uncased",
          "gqa": "unc-nlp/lxmert-gqa-uncased"},
     root="bert.", renames=((r"^lxmert\.", "bert."), (r"^lxrt_encoder\.model\.", "")),

@@ -121,7 +121,8 @@ def configure(tensors: Mapping[str, Tensor], said: Mapping[str, Any]) -> Config:
 
 FAMILY = Family(
     name="uniter", build=Uniter, configure=configure,
-    sizes={"base": Config(), "large": Config(width=1024, layers=24, heads=16, inner=4096)},
+    sizes={"base": Config(), "large": Config(width=1024, layers=24, heads=16, inner=4096),
+           "small": Config(width=128, layers=4, heads=4, inner=512)},
     hub={"base": "visualjoyce/transformers4vl-uniter-base"},
     root="uniter.", renames=((r"^bert\.", "uniter."),),
     aside=(r"^feat_regress\.", r"^region_classifier\.", r"^(vqa|nlvr2|re|ve|vcr|rank|itm_rank)_output\."),
