@@ -19,7 +19,7 @@ def questions(study: Study, examples: Examples) -> tuple[Question, Question]:
     """Detection and classification."""
     split, cluster = study.split[examples.pair], study.image[examples.pair]
     detection = np.where(examples.related, "linked", "not linked")
-    return (Question(DETECTION, detection, split, cluster, examples.group, examples.draw, np.ones(len(split), bool)),
+    return (Question(DETECTION, detection, split, cluster, examples.each(), examples.draw, np.ones(len(split), bool)),
             Question(CLASSIFICATION, examples.kind, split, cluster, examples.group, examples.draw,
                      examples.related & (examples.kind != "")))
 

@@ -35,6 +35,10 @@ class Examples:
     def __len__(self) -> int:
         return len(self.pair)
 
+    def each(self) -> np.ndarray:
+        """(n,) str: a name of its own for every example."""
+        return np.arange(len(self)).astype(str)
+
     def of(self, pair: int) -> slice:
         """The examples of a pair."""
         return slice(*np.searchsorted(self.pair, [pair, pair + 1]).tolist())

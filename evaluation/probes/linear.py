@@ -2,8 +2,9 @@
 
 Fitted on the training images, the penalty chosen on validation, judged on test, once for each draw of negatives;
 figures are means over the draws, and ``spread`` their standard deviation. ``shuffled``: the same with control labels
-(Hewitt & Liang 2019): each group (a phrase's words, a pair of names, a sentence) has one label, drawn by the training
-labels' frequencies, wherever it stands, so that a probe can only learn it by heart; ``selectivity`` is the accuracy
+(Hewitt & Liang 2019): each group (a type's phrase, a predicate's pair of names, a sentence) has one label, drawn by
+the training labels' frequencies, wherever it stands, so that a probe can only learn it by heart; whether two tokens
+belong together is no property of either, so there each example's label is drawn anew. ``selectivity`` is the accuracy
 less that. ``over X``: the accuracy less a baseline's on the same examples, with the interval of the difference.
 """
 

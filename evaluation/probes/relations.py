@@ -26,8 +26,10 @@ def questions(study: Study, examples: Examples) -> tuple[Question, Question]:
     train = examples.related & (split == 0)
     frequent = sorted(Counter(examples.kind[train].tolist()).items(), key=lambda item: (-item[1], item[0]))
     kept = [predicate for predicate, _ in frequent[:study.options.predicates]]
-    return (Question(IDENTIFICATION, label, split, cluster, examples.group, examples.draw, _balanced(examples)),
-            Question(CLASSIFICATION, examples.kind, split, cluster, examples.group, examples.draw,
+    named = np.array([bool(group.strip(" /")) for group in examples.group.tolist()], bool)
+    group = np.where(named, examples.group, examples.each())
+    return (Question(IDENTIFICATION, label, split, cluster, examples.each(), examples.draw, _balanced(examples)),
+            Question(CLASSIFICATION, examples.kind, split, cluster, group, examples.draw,
                      examples.related & np.isin(examples.kind, kept)))
 
 
