@@ -36,6 +36,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "store export": ("pipeline.commands.exchange:StoreExport", "a store into somebody else's feature files"),
     "train matching": ("training.tasks.matching:MatchingConfig", "image-text matching (SCAN)"),
     "train pretraining": ("training.tasks.pretraining:PretrainingConfig", "words, regions, matching (UNITER, LXMERT)"),
+    "train classification": ("training.tasks.classification:ClassificationConfig", "a ViT, with the mask or without"),
     "train detection": ("training.tasks.detection:DetectionConfig", "the small detector of the scenes"),
     "predict": ("training.commands:Predict", "predictions of a trained run, as a file"),
     "evaluate matching": ("evaluation.commands.matching:EvaluateMatching", "recall, ranks, attention against truth"),
@@ -44,6 +45,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "evaluate captioning": ("evaluation.commands.captioning:EvaluateCaptioning", "BLEU, ROUGE-L, CIDEr, METEOR"),
     "evaluate answers": ("evaluation.commands.answers:EvaluateAnswers", "soft accuracy of answers, ANLS"),
     "probe": ("evaluation.commands.probe:Probe", "what a pretrained model's states and attention know (VALUE)"),
+    "evaluate classification": ("evaluation.commands.classification:EvaluateClassification", "top-1 and top-5"),
     "report": ("evaluation.commands.report:Report", "one page: tables, curves, attention on the photos"),
 }
 """The words of a command -> where its options and ``run`` are, and what it is for."""

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -72,12 +72,18 @@ class TarSamples(Sequence[TarSample]):
 
     def __getitem__(self, number: int) -> TarSample:  # type: ignore[override]
         """Sample ``number``; `HeedError` where the tar has changed since it was scanned."""
+        return TarSample(self.keys[number], self.parts_of(number))
+
+    def parts_of(self, number: int, names: Collection[str] | None = None) -> dict[str, bytes]:
+        """Its parts, those of ``names`` alone where they are given; `HeedError` as for the sample."""
         if not 0 <= number < len(self):
             raise IndexError(f"There are {len(self)} samples; there is no sample {number}.")
         path, parts = self.tars[self.shards[number]], {}
         try:
             with path.open("rb") as file:
                 for member in range(self._first[number], self._first[number + 1]):
+                    if names is not None and self._parts[self._part[member]] not in names:
+                        continue
                     file.seek(self._offset[member])
                     content = file.read(self._size[member])
                     if len(content) < self._size[member]:
@@ -85,4 +91,4 @@ class TarSamples(Sequence[TarSample]):
                     parts[self._parts[self._part[member]]] = content
         except OSError as error:
             raise HeedError(f"{path} cannot be read: {error.strerror or error}.") from error
-        return TarSample(self.keys[number], parts)
+        return parts

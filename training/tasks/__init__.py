@@ -9,6 +9,7 @@ TASKS = {
     "matching": "training.tasks.matching:MatchingConfig",
     "pretraining": "training.tasks.pretraining:PretrainingConfig",
     "detection": "training.tasks.detection:DetectionConfig",
+    "classification": "training.tasks.classification:ClassificationConfig",
 }
 """Name -> the task's configuration, a dataclass that the command line reads.
 
