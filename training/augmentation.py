@@ -26,7 +26,7 @@ def training_transform(config: AugmentConfig, size: int, mean: Sequence[float], 
     """A PIL picture to a tensor (3, size, size), augmented."""
     from timm.data import create_transform
 
-    return create_transform(size, is_training=True, scale=(config.crop, 1.0), hflip=config.flip, color_jitter=None,
+    return create_transform(size, is_training=True, scale=(config.crop, 1.0), hflip=config.flip, color_jitter=0.0,
                             auto_augment=config.policy or None, re_prob=config.erase, interpolation="bicubic",
                             mean=tuple(mean), std=tuple(std))
 

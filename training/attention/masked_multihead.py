@@ -47,7 +47,7 @@ class MaskedMultiheadAttention(nn.MultiheadAttention):
                 self.learned = made
             self.register_forward_pre_hook(_keeps_off_the_fast_path)
 
-    def forward(  # type: ignore[override]
+    def forward(
         self, query: Tensor, key: Tensor, value: Tensor, key_padding_mask: Tensor | None = None,
         need_weights: bool = True, attn_mask: Tensor | None = None, average_attn_weights: bool = True,
         is_causal: bool = False, mask: Tensor | None = None,

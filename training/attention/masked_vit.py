@@ -34,7 +34,7 @@ def masked_vit(architecture: str, config: MaskConfig, **options: Any) -> nn.Modu
     if not timm.is_model(architecture):
         raise HeedError(f"timm {timm.__version__} has no architecture {architecture!r}; timm.list_models() lists them.")
     try:
-        chosen = {} if config.mask == "none" else {"attn_layer": _attention_class()}
+        chosen: dict[str, Any] = {} if config.mask == "none" else {"attn_layer": _attention_class()}
         model = timm.create_model(architecture, **chosen, **options)
     except TypeError as error:
         raise HeedError(f"timm's {architecture} cannot be built with a mask: {error}.") from None
@@ -102,8 +102,9 @@ def _make_class() -> type[nn.Module]:
                 scores = changed_scores((q * self.scale) @ k.transpose(-2, -1), learned, self.config)
                 context = self.attn_drop(changed_weights(scores.softmax(-1), learned, self.config)) @ v
             context = self.norm(context.transpose(1, 2).flatten(2))
-            if getattr(self, "gate", None) is not None:
-                context = context * torch.sigmoid(self.gate(x))
+            gate: Any = getattr(self, "gate", None)
+            if gate is not None:
+                context = context * torch.sigmoid(gate(x))
             return self.proj_drop(self.proj(context))
 
     return MaskedAttention
