@@ -37,6 +37,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "train matching": ("training.tasks.matching:MatchingConfig", "image-text matching (SCAN)"),
     "train pretraining": ("training.tasks.pretraining:PretrainingConfig", "words, regions, matching (UNITER, LXMERT)"),
     "train classification": ("training.tasks.classification:ClassificationConfig", "a ViT, with the mask or without"),
+    "train vqa": ("training.tasks.vqa:VqaConfig", "questions about images (MAC)"),
     "train detection": ("training.tasks.detection:DetectionConfig", "the small detector of the scenes"),
     "predict": ("training.commands:Predict", "predictions of a trained run, as a file"),
     "evaluate matching": ("evaluation.commands.matching:EvaluateMatching", "recall, ranks, attention against truth"),
@@ -46,6 +47,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "evaluate answers": ("evaluation.commands.answers:EvaluateAnswers", "soft accuracy of answers, ANLS"),
     "probe": ("evaluation.commands.probe:Probe", "what a pretrained model's states and attention know (VALUE)"),
     "evaluate classification": ("evaluation.commands.classification:EvaluateClassification", "top-1 and top-5"),
+    "evaluate vqa": ("evaluation.commands.vqa:EvaluateVqa", "answers to questions, attention at every step"),
     "report": ("evaluation.commands.report:Report", "one page: tables, curves, attention on the photos"),
 }
 """The words of a command -> where its options and ``run`` are, and what it is for."""

@@ -49,3 +49,13 @@ def print_figures(
     console.print(table)
     for note in notes:
         console.print(f"Note: {note}.", markup=False, highlight=False)
+
+
+def print_vqa(found: dict[str, Any], console: Console | None = None) -> None:
+    """Print what `evaluation.vqa.evaluate_vqa` gave."""
+    title = f"Answers to {found['questions']:,} questions about {found['images']:,} images, percent"
+    print_figures(title, found["figures"], [] if found["attention"] else found["notes"], "image", console)
+    if found["attention"]:
+        best = ", ".join(f"{name}: step {step}" for name, step in found["best_step"].items())
+        print_figures(f"Attention at every step{f' (best by pointing: {best})' if best else ''}",
+                      found["attention"], found["notes"], "image", console)

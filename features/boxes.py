@@ -104,3 +104,25 @@ ENCODINGS: dict[int, Callable[[np.ndarray, float, float], np.ndarray]] = {
     7: encode_uniter,
 }
 """Length of an encoding -> its function of (boxes in pixels, image width, image height)."""
+
+
+def grid_of(boxes: np.ndarray) -> tuple[int, int] | None:
+    """(rows, columns) where boxes (n, 4) are the cells of a grid, listed row by row; None where they are not.
+
+    Cells are of one size and tile a rectangle, to a hundredth of their size. A single box is no grid.
+    """
+    boxes = np.asarray(boxes, np.float64)
+    if len(boxes) < 2:
+        return None
+    width, height = boxes[0, 2:] - boxes[0, :2]
+    if not (width > 0 and height > 0):
+        return None
+    columns = max(1, round((boxes[:, 2].max() - boxes[0, 0]) / width))
+    rows, rest = divmod(len(boxes), columns)
+    if rest:
+        return None
+    row, column = np.divmod(np.arange(len(boxes)), columns)
+    x, y = boxes[0, 0] + column * width, boxes[0, 1] + row * height
+    cells = np.stack([x, y, x + width, y + height], axis=1)
+    near = np.abs(boxes - cells) <= 0.01 * np.array([width, height, width, height])
+    return (rows, columns) if near.all() else None

@@ -38,7 +38,7 @@ from pipeline.shards import open_shard, shard_format
 from pipeline.sources import open_source, read_bytes
 from pipeline.tars.sequential import read_tar
 
-NATIVE = ("h5", "volta-h5", "mad-h5", "parquet", "list.parquet", "arrow shard", "index")
+NATIVE = ("h5", "volta-h5", "mad-h5", "clevr-h5", "parquet", "list.parquet", "arrow shard", "index")
 """Read by libraries in C++: a fault may end the process, and no coverage is seen."""
 WIDTH, HEIGHT = 64, 64
 
@@ -150,6 +150,15 @@ def _mad() -> list[bytes]:
     return [file.getvalue()]
 
 
+def _clevr() -> list[bytes]:
+    import h5py
+
+    file = io.BytesIO()
+    with h5py.File(file, "w") as data:
+        data.create_dataset("features", data=np.ones((3, 4, 2, 3), np.float32), chunks=(1, 4, 2, 3))
+    return [file.getvalue()]
+
+
 _LXMERT = ("img_id", "img_h", "img_w", "objects_id", "objects_conf", "attrs_id", "attrs_conf", "num_boxes", "boxes",
            "features")
 _BUTD = ("image_id", "image_w", "image_h", "num_boxes", "boxes", "features")
@@ -173,6 +182,7 @@ def _imports() -> list[Target]:
         ("mmf-npy", ".npy", "d", lambda: [npy_seeds()[2]], information_file),
         ("qvhighlights-npz", ".npz", "d", _qvhighlights, inputs.npz),
         ("mad-h5", ".h5", "", _mad, None),
+        ("clevr-h5", ".h5", "", _clevr, None),
     ):
         seeded = cache(seeds or partial(exported, format, ending, folder))
         if build is inputs.npz:

@@ -82,15 +82,23 @@ def phrase_attention(seen: CaptionAttention, phrase: Phrase, image: str) -> Phra
     attention = span_attention(seen, phrase.start, phrase.end)
     if attention is None:
         return None
-    right = right_regions(seen, phrase)
+    return region_attention(attention, right_regions(seen, phrase), image)
+
+
+def region_attention(attention: np.ndarray, right: np.ndarray, image: str) -> PhraseAttention:
+    """Measure attention (regions,) that sums to 1, of which the regions in ``right`` (regions,) bool are the ones."""
     if not len(right):
         return PhraseAttention(image, 0.0, 0.0, np.nan, 0.0, 0.0)
-    positive = attention[attention > 0]
-    entropy = -(positive * np.log(positive)).sum() / np.log(len(right)) if len(right) > 1 else np.nan
     return PhraseAttention(
-        image, float(right[top_regions(attention)].mean()), float(attention[right].sum()), float(entropy),
+        image, float(right[top_regions(attention)].mean()), float(attention[right].sum()), entropy(attention),
         float(right.mean()), float(right.any()),
     )
+
+
+def entropy(attention: np.ndarray) -> float:
+    """Entropy of attention (n,) that sums to 1, divided by log(n); NaN for fewer than two."""
+    positive = attention[attention > 0]
+    return float(-(positive * np.log(positive)).sum() / np.log(len(attention))) if len(attention) > 1 else np.nan
 
 
 def linked_phrases(pairs: Iterable[tuple[Caption, CaptionAttention]]) -> tuple[list[PhraseAttention], int]:
@@ -114,9 +122,9 @@ def grounding(phrases: list[PhraseAttention], resamples: int = RESAMPLES, seed: 
     for name in ("pointing", "mass"):
         samples[f"{name}_ratio"] = np.divide(
             samples[name], samples["uniform"], out=np.full(len(weights), np.nan), where=samples["uniform"] > 0)
-    entropy = np.array([phrase.entropy for phrase in phrases])
-    defined = np.isfinite(entropy)
-    samples["entropy"] = mean(weights, entropy[defined], image[defined])
+    entropies = np.array([phrase.entropy for phrase in phrases])
+    defined = np.isfinite(entropies)
+    samples["entropy"] = mean(weights, entropies[defined], image[defined])
     return {
         name: figure(values, int(defined.sum()) if name == "entropy" else len(phrases), len(keys))
         for name, values in samples.items()

@@ -20,7 +20,7 @@ class Import:
     """Turn somebody else's feature file into a store, entry by entry."""
 
     # What the file is: butd-tsv, lxmert-tsv, volta-tsv, uniter-npz, uniter-lmdb, vilbert-lmdb, volta-h5, milvlg-npz,
-    # scan-npy, mmf-npy, qvhighlights-npz, mad-h5, h5 or parquet (docs/formats.md).
+    # scan-npy, mmf-npy, qvhighlights-npz, mad-h5, clevr-h5, h5 or parquet (docs/formats.md).
     format: Positional[str]
     # The file or folder.
     path: Positional[Path]
@@ -51,7 +51,7 @@ class StoreExport:
     """Write a store as somebody else's feature file, whole or not at all."""
 
     # What to write: butd-tsv, lxmert-tsv, volta-tsv, uniter-npz, uniter-lmdb, vilbert-lmdb, volta-h5, milvlg-npz,
-    # scan-npy, mmf-npy, qvhighlights-npz, mad-h5, h5 or parquet (docs/formats.md).
+    # scan-npy, mmf-npy, qvhighlights-npz, mad-h5, clevr-h5, h5 or parquet (docs/formats.md).
     format: Positional[str]
     # Folder or URL of the store.
     store: Positional[PlaceOption]

@@ -1,7 +1,8 @@
 """Datasets' annotations by name. To add one: a file in this folder and a line here.
 
 A module has ``recognises(path) -> bool``, by a look at names and first lines only, and
-``read(path, split=None, holdout=0.2) -> list[Caption]``; one of moments, ``read(path, split=None) -> list[Moment]``.
+``read(path, split=None, holdout=0.2) -> list[Caption]``; one of moments or questions has
+``read(path, split=None) -> list[Moment]`` or ``list[Question]``.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from importlib import import_module
 from pathlib import Path
 
 from features.errors import HeedError
-from pipeline.annotations import Caption, Moment, Relations
+from pipeline.annotations import Caption, Moment, Question, Relations
 
 DATASETS = {
     "scenes": "pipeline.datasets.scenes",
@@ -37,6 +38,13 @@ RELATION_DATASETS = {
     "coco-instances": "pipeline.datasets.coco_instances",
 }
 """The same for annotated boxes and the relations between them, ``read_relations`` instead of ``read``."""
+
+QUESTION_DATASETS = {
+    "scenes": "pipeline.datasets.scenes_questions",
+    "clevr": "pipeline.datasets.clevr",
+    "vqa": "pipeline.datasets.vqa",
+}
+"""The same for questions about images."""
 
 
 def read_captions(
@@ -105,3 +113,31 @@ def read_relations(
     found: list[Relations] = (module.read_relations(path, split) if format == "scenes"
                               else module.read_relations(path, split, holdout))
     return found
+
+
+def read_questions(
+    path: str | Path, split: str | None = None, format: str | None = None, ten_answers: bool = False
+) -> list[Question]:
+    """Read questions about images, like `read_captions`. Every dataset of questions has splits of its own.
+
+    Answers of a split may be kept back (CLEVR's and VQA's test): its questions have none. ``ten_answers`` keeps, of
+    scenes, the questions answered by yes, no or a colour.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise HeedError(f"There are no questions at {path}: the path does not exist.")
+    if split not in (None, "train", "val", "test"):
+        raise HeedError(f"There is no split {split!r}; a dataset has train, val and test.")
+    if format is None:
+        known = (name for name, module in QUESTION_DATASETS.items() if import_module(module).recognises(path))
+        format = next(known, "")
+    if format not in QUESTION_DATASETS:
+        near = difflib.get_close_matches(format, QUESTION_DATASETS, 1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        raise HeedError(f"{path} is none of the questions that heed knows ({', '.join(QUESTION_DATASETS)}).{hint}")
+    module = import_module(QUESTION_DATASETS[format])
+    if not ten_answers:
+        return list(module.read(path, split))
+    if format != "scenes":
+        raise HeedError("Only scenes have a set of questions with ten answers; leave --ten-answers out.")
+    return list(module.read(path, split, ten_answers=True))

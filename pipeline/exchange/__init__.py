@@ -27,6 +27,7 @@ EXCHANGE = {
     "scan-npy": "pipeline.exchange.scan_npy",
     "mmf-npy": "pipeline.exchange.mmf_npy",
     "qvhighlights-npz": "pipeline.exchange.qvhighlights_npz",
+    "clevr-h5": "pipeline.exchange.clevr_h5",
     "mad-h5": "pipeline.exchange.mad_h5",
     "h5": "pipeline.exchange.plain_h5",
     "parquet": "pipeline.exchange.plain_parquet",

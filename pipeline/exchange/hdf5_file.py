@@ -109,14 +109,22 @@ def numbers(group: Any, name: str) -> np.ndarray | None:
 def read_dataset(dataset: Any, name: str) -> np.ndarray:
     """A dataset of numbers, whole; `HeedError` where it is none, lies elsewhere, or claims more than it holds."""
     with told(f"{name} is damaged"):
+        check_dataset(dataset, name)
+        if dataset.nbytes > MAX_ENTRY:
+            raise HeedError(f"{name} has shape {dataset.shape}, more than {MAX_ENTRY} bytes")
+        return dataset[()]
+
+
+def check_dataset(dataset: Any, name: str) -> None:
+    """`HeedError` where this is no dataset of numbers, lies elsewhere, or claims more than it holds."""
+    with told(f"{name} is damaged"):
         if not isinstance(dataset, h5py().Dataset) or dataset.dtype.kind not in "fiub" or dataset.shape is None:
             raise HeedError(f"{name} is no array of numbers")
         if dataset.is_virtual or dataset.external:
             raise HeedError(f"{name} lies in another file; heed reads only what is in the file itself")
         stored = dataset.id.get_storage_size()
-        if dataset.nbytes > min(MAX_ENTRY, stored * _RATIO):
+        if dataset.nbytes > stored * _RATIO:
             raise HeedError(f"{name} has shape {dataset.shape}, more than its {stored} stored bytes can hold")
-        return dataset[()]
 
 
 def group_for(file: Any, key: str) -> Any:

@@ -31,8 +31,9 @@ class MacConfig:
     stem_layers: int = 2
     # Hidden layers of the classifier, each of this many units.
     classifier: tuple[int, ...] = (512,)
-    # How the control unit's and the read unit's vectors of interaction become scores: a learned sum, or the plain one.
+    # How the control unit's vectors of interaction become scores: by a learned sum, or the plain one.
     control_combiner: Combiner = "linear"
+    # The same in the read unit.
     read_combiner: Combiner = "linear"
     # In which unit --attention is used; the study changes both alike.
     attention_in: Literal["both", "control", "read"] = "both"
@@ -47,11 +48,15 @@ class MacConfig:
     output_question: bool = True
     # The study's names in the control unit: there its "qwk" has W on the control, which is the query everywhere else.
     published_control_side: bool = False
-    # Dropout of word embeddings, of each layer of the stem, of the question's vector, of the memory before it is read
-    # (one draw for all steps of a question), in the read unit, and of each layer of the classifier.
+    # Dropout of word embeddings.
     drop_words: float = 0.15
+    # Dropout before each layer of the stem.
     drop_stem: float = 0.18
+    # Dropout of the question's vector.
     drop_question: float = 0.08
+    # Dropout of the memory before it is read, one draw for all steps of a question.
     drop_memory: float = 0.15
+    # Dropout in the read unit: of the knowledge base, of the memory, and of what becomes the scores.
     drop_read: float = 0.15
+    # Dropout before each layer of the classifier.
     drop_output: float = 0.15

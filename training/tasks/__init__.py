@@ -8,6 +8,7 @@ from typing import Any
 TASKS = {
     "matching": "training.tasks.matching:MatchingConfig",
     "pretraining": "training.tasks.pretraining:PretrainingConfig",
+    "vqa": "training.tasks.vqa:VqaConfig",
     "detection": "training.tasks.detection:DetectionConfig",
     "classification": "training.tasks.classification:ClassificationConfig",
 }

@@ -18,6 +18,7 @@ FILES = {
     "butd-tsv": "f.tsv", "lxmert-tsv": "f.tsv", "volta-tsv": "f.tsv", "uniter-npz": "f", "uniter-lmdb": "all",
     "vilbert-lmdb": "f", "volta-h5": "f.h5", "milvlg-npz": "f", "h5": "f.h5", "parquet": "f.parquet",
     "scan-npy": "dev_ims.npy", "mmf-npy": "f", "qvhighlights-npz": "f", "mad-h5": "f.h5",
+    "clevr-h5": "val.h5",
 }
 """Every format: its file's name, and the file of it that is damaged."""
 
@@ -41,6 +42,11 @@ def sample(name, folder):
         with h5py.File(path, "w") as file:
             for i in range(3):
                 file[str(i)] = features(3)
+    elif name == "clevr-h5":
+        import h5py
+
+        with h5py.File(path, "w") as file:
+            file["features"] = np.ones((3, 4, 2, 3), "f4")
     else:
         export(name, toy_store(folder, 3), path)
     return path
