@@ -51,6 +51,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "report": ("evaluation.commands.report:Report", "one page: tables, curves, attention on the photos"),
 }
 """The words of a command -> where its options and ``run`` are, and what it is for."""
+COMMANDS |= {f"sweep {task}": (f"training.sweep.command:{task}", "variants x seeds of it, compared in a table")
+             for kind, _, task in (name.partition(" ") for name in COMMANDS) if kind == "train"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
