@@ -56,7 +56,7 @@ def to_latex(compared: Sequence[Compared], baseline: str, groups: Sequence[Group
              " & ".join(["variant", *(_tex(one.figure) for one in compared)]) + r" \\", r"\midrule"]
     for number, row in enumerate(compared[0].rows):
         equal = "" if row.group is None else f"$^{{{_letter(row.group)}}}$"
-        cells = [_cell(one, one.rows[number], r"\textbf{{{}}}", r"$\approx$") for one in compared]
+        cells = [_cell(one, one.rows[number], r"\textbf{{{}}}", r"$\approx$", r"$\pm$") for one in compared]
         lines.append(" & ".join([_tex(row.variant) + equal, *cells]) + r" \\")
     if groups:
         lines += [r"\midrule",
@@ -79,13 +79,13 @@ def _legend(baseline: str, groups: Sequence[Group], strong: str, near: str) -> l
     return said
 
 
-def _cell(one: Compared, row: Row, strong: str, near: str) -> str:
+def _cell(one: Compared, row: Row, strong: str, near: str, plus: str = "±") -> str:
     digits = _digits(one)
     text = _number(row.mean.value, digits)
     if row.p_holm < SIGNIFICANT:
         text = strong.format(text)
     if math.isfinite(row.mean.low):
-        text += f" ± {_number((row.mean.high - row.mean.low) / 2, digits)}"
+        text += f" {plus} {_number((row.mean.high - row.mean.low) / 2, digits)}"
     return f"{text} {near}" if one.within_floor(row) else text
 
 

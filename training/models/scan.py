@@ -25,7 +25,7 @@ from training.attention.config import AttentionConfig
 from training.attention.scores import build_score
 from training.models.recurrent import RaggedGRU
 from training.models.scan_config import ScanConfig
-from training.models.scan_similarity import EPS, Scoring, all_pairs, normalise, scramble
+from training.models.scan_similarity import EPS, Scoring, aggregate, all_pairs, normalise, scramble
 
 
 class ImageEncoder(nn.Module):
@@ -134,6 +134,19 @@ class Scan(nn.Module):
         assert weights is not None
         weights = weights[:, 0].masked_fill(~query_mask.unsqueeze(-1), 0)
         return weights if self.config.direction == "t2i" else weights.transpose(1, 2)
+
+    def matched(self, images: Tensor, region_mask: Tensor, words: Tensor, word_mask: Tensor) -> Tensor:
+        """Similarity (batch,) of aligned pairs, caption i with image i, differentiable: the diagonal of `similarity`,
+        at the cost of the pairs alone. Zero where an image (t2i) or a caption (i2t) has nothing to attend to.
+        """
+        weights = self.attention(images, region_mask, words, word_mask)
+        if self.config.direction == "t2i":
+            query, query_mask, attended = words, word_mask, weights @ images
+        else:
+            query, query_mask, attended = images, region_mask, weights.transpose(1, 2) @ words
+        squares = attended.square().sum(-1) * query.square().sum(-1)
+        relevance = (query * attended).sum(-1) * squares.clamp(min=EPS**2).rsqrt()
+        return aggregate(relevance, self.config.aggregation, self.config.lambda_lse, 1, query_mask)
 
     def forward(self, features: Tensor, region_mask: Tensor, tokens: Tensor, lengths: Tensor) -> Tensor:
         """Similarity (images, captions) straight from features and tokens: what `hinge_loss` takes in training."""

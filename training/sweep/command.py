@@ -14,8 +14,8 @@ from training.tasks import TASKS, task_config
 class SweepOptions:
     """What is varied and where it runs."""
 
-    # Attention variants: all, study (those of the released code), or names such as general-key. A wrong one is told
-    # with the list. Every score function the model has takes the variant.
+    # Attention variants: all, study (those of the released code), or names such as general-key; a wrong name is told
+    # the list.
     attention: tuple[str, ...] = ()
     # Other options to vary, such as mask.mask=none,lam,lam-multi or lr=1e-3,2e-3; several give all combinations.
     vary: tuple[str, ...] = ()

@@ -47,6 +47,10 @@ EQUAL: dict[str, tuple[Equal, ...]] = {
         # Biased forms differ in SCAN: its scores are normalised over queries before the softmax over keys.
         Equal(_SIDES.variants, _SIDES.reason, {"model.published_orientation": (False,)}),
     ),
+    "vqa": (
+        Equal(("dot", "elementwise"), "MAC's sum over the element-wise product is a learned one with either",
+              {"model.control_combiner": ("linear",), "model.read_combiner": ("linear",)}),
+    ),
     "text-vqa": (
         Equal((*_SIDES.variants, "biased_general-key"), _SIDES.reason + _BIAS),
     ),

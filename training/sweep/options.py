@@ -16,16 +16,9 @@ from training.run import flat, to_json
 C = TypeVar("C")
 
 
-def attention_options(config: Any, prefix: str = "") -> list[str]:
-    """The dotted names of the `AttentionConfig`s in a configuration: MAC has two, most tasks have "attention"."""
-    found = []
-    for field in dataclasses.fields(config):
-        value = getattr(config, field.name)
-        if isinstance(value, AttentionConfig):
-            found.append(prefix + field.name)
-        elif dataclasses.is_dataclass(value):
-            found += attention_options(value, f"{prefix}{field.name}.")
-    return found
+def has_attention(config: Any) -> bool:
+    """Whether a task has a score function to vary: an `AttentionConfig` called "attention"."""
+    return isinstance(getattr(config, "attention", None), AttentionConfig)
 
 
 def option_name(config: Any, name: str) -> str:

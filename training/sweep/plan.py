@@ -10,7 +10,7 @@ from typing import Any
 
 from features.errors import HeedError
 from training.run import flat, to_json
-from training.sweep.options import attention_options, combinations, replaced, varied
+from training.sweep.options import combinations, has_attention, replaced, varied
 from training.sweep.variants import VARIANTS, attention_variants
 
 
@@ -30,9 +30,8 @@ class Variant:
 
     def applied(self, config: Any) -> Any:
         """The task's configuration, made this variant."""
-        for place in attention_options(config) if self.attention else ():
-            for option, value in VARIANTS[self.attention].items():
-                config = replaced(config, f"{place}.{option}", value)
+        for option, value in VARIANTS[self.attention].items() if self.attention else ():
+            config = replaced(config, f"attention.{option}", value)
         for option, value in self.options.items():
             config = replaced(config, option, value)
         return config
@@ -74,7 +73,7 @@ class Trial:
 def variants(config: Any, attention: Sequence[str], vary: Sequence[str]) -> list[Variant]:
     """All combinations of the attention variants and the options named; `HeedError` where nothing is varied."""
     scores = attention_variants(attention)
-    if scores and not attention_options(config):
+    if scores and not has_attention(config):
         raise HeedError("This task has no score function to vary; --vary NAME=VALUE,VALUE varies its other options.")
     options = [varied(config, words) for words in vary]
     if not scores and not options:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from features.text.vocabulary import Vocabulary
     from pipeline.annotations import Caption
     from pipeline.pinned import TensorBatch
+    from training.faithfulness import Probe
 
 VOCABULARY_FILE = "vocabulary.json"
 SCORED_AT_ONCE = 256
@@ -186,6 +187,26 @@ class Matching:
         with torch.no_grad():
             scores = self._scores(list(images), captions)
             write_matching(out, list(images), self.config.model.direction, self._rows(scores, captions))
+
+    @property
+    def keys(self) -> str:
+        """What attention chooses among, and `training.faithfulness` takes away."""
+        return "regions" if self.config.model.direction == "t2i" else "words"
+
+    def probes(self, split: str, most: int) -> Iterator[Probe]:
+        """A split's captions with their own images, to be scored with some of the regions (t2i) or words (i2t) alone.
+
+        A word that is taken away is no key any more, but stays in the states of its neighbours. The gradient is that of
+        the similarity by the embedded key: embeddings have unit length, so that the score hardly depends on the length
+        of a raw feature vector.
+        """
+        from training.models.scan_probe import scan_probe
+
+        captions = self._held(self.config.truth(split))[:most]
+        for first, words, word_mask in self._embedded_captions(captions):
+            keys = [caption.key for caption in captions[first : first + len(words)]]
+            images, region_mask = self._embedded_images(keys)
+            yield scan_probe(self.model, images, region_mask, words, word_mask, keys)
 
     def _held(self, captions: Sequence[Caption]) -> list[Caption]:
         held = [caption for caption in captions if self.store.find(caption.key) is not None]
