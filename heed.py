@@ -39,6 +39,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "train classification": ("training.tasks.classification:ClassificationConfig", "a ViT, with the mask or without"),
     "train vqa": ("training.tasks.vqa:VqaConfig", "questions about images (MAC)"),
     "train detection": ("training.tasks.detection:DetectionConfig", "the small detector of the scenes"),
+    "faithfulness": ("training.faithfulness:Faithfulness", "does a run's score rest on what it attends to?"),
     "predict": ("training.commands:Predict", "predictions of a trained run, as a file"),
     "evaluate matching": ("evaluation.commands.matching:EvaluateMatching", "recall, ranks, attention against truth"),
     "evaluate pretraining": ("evaluation.commands.pretraining:EvaluatePretraining", "hidden words, regions, matching"),

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 
 from evaluation.bootstrap import RESAMPLES, Figure, figure, mean, resample
 from evaluation.metrics.concentration import concentration, js_similarity, top_agreement
@@ -44,6 +45,21 @@ def read_attention(path: Path) -> dict[str, Attention]:
         raise HeedError(f"{path} has no attention weights, and there is no {beside.name} beside it: this task writes "
                         "none, or was not asked to")
     return {"words": _of_captions(path)}
+
+
+def has_attention(path: Path) -> bool:
+    """Whether there are attention weights in a predictions file, or in the file that stands beside it for them."""
+    from evaluation.run_folder import attention_path
+
+    if attention_path(path).exists():
+        return True
+    if path.suffix != ".arrow":
+        return False
+    try:
+        with pa.memory_map(str(path)) as source:
+            return "weights" in pa.ipc.open_file(source).schema.names
+    except (pa.ArrowInvalid, OSError):
+        return False
 
 
 def judge_attention(

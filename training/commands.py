@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from tyro.conf import Positional
 
+from features.errors import HeedError
 from pipeline.atomic import write_json
 
 
@@ -68,6 +69,21 @@ def predict_and_judge(task: Any, config: Any, split: str, out: Path) -> dict[str
     return config.judge(split, out)
 
 
+def trained_task(run_folder: Path, checkpoint: Literal["best", "last"] = "best") -> tuple[Any, Any]:
+    """The configuration of a run and its task, built, with trained weights; `HeedError` where the folder is no run."""
+    from training.run import from_json
+    from training.tasks import task_config
+
+    path = run_folder / "config.json"
+    if not path.exists():
+        raise HeedError(f"{run_folder} is no run: it has no config.json.")
+    value = json.loads(path.read_text(encoding="utf-8"))
+    config = from_json(task_config(value.pop("task")), value)
+    task = config.build()
+    _load_weights(task, run_folder / "checkpoints" / f"{checkpoint}.pt")
+    return config, task
+
+
 def _load_weights(task: Any, path: Path) -> None:
     from training import checkpoint
 
@@ -92,17 +108,7 @@ class Predict:
 
     def run(self) -> int:
         """Predict."""
-        from features.errors import HeedError
-        from training.run import from_json
-        from training.tasks import task_config
-
-        path = self.run_folder / "config.json"
-        if not path.exists():
-            raise HeedError(f"{self.run_folder} is no run: it has no config.json.")
-        value = json.loads(path.read_text(encoding="utf-8"))
-        config = from_json(task_config(value.pop("task")), value)
-        task = config.build()
-        _load_weights(task, self.run_folder / "checkpoints" / f"{self.checkpoint}.pt")
+        config, task = trained_task(self.run_folder, self.checkpoint)
         predict_and_judge(task, config, self.split, self.out)
         print(f"{self.out}: predictions of {self.run_folder} for split {self.split}.")
         return 0

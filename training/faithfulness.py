@@ -40,6 +40,7 @@ class Probe:
 class Probed(Protocol):
     """Optional for a task: its score of the truth, as a function of the keys that its attention can choose among."""
 
+    model: Any
     keys: str
     """What is taken away: "regions" or "words"."""
 
@@ -82,7 +83,7 @@ def measure_run(options: Faithfulness) -> dict[str, Any]:
     from pipeline.atomic import write_json
     from training.commands import trained_task
 
-    task = trained_task(options.run_folder, options.checkpoint)
+    _, task = trained_task(options.run_folder, options.checkpoint)
     if not isinstance(task, Probed):
         raise HeedError(f"The task of {options.run_folder} cannot be scored with some of its keys alone; of tasks, "
                         "matching can.")
@@ -103,7 +104,7 @@ def measure(task: Probed, options: Faithfulness) -> dict[str, Any]:
     scores: dict[str, dict[str, list[np.ndarray]]] = {
         kind: {order: [] for order in ORDERS} for kind in ("deletion", "insertion")}
     images = []
-    task.model.eval()  # type: ignore[attr-defined]
+    task.model.eval()
     for probe in task.probes(options.split, options.samples):
         images.append(probe.image)
         rankings = {"attention": [probe.attention], "gradient": [probe.gradient],
@@ -113,8 +114,9 @@ def measure(task: Probed, options: Faithfulness) -> dict[str, Any]:
             for place, kind in enumerate(("deletion", "insertion")):
                 scores[kind][order].append(np.mean([pair[place] for pair in curves], axis=0))
     image = np.concatenate(images)
-    figures, means = faithfulness(*({order: np.concatenate(parts) for order, parts in scores[kind].items()}
-                                    for kind in ("deletion", "insertion")), image)
+    joined = {kind: {order: np.concatenate(parts) for order, parts in orders.items()}
+              for kind, orders in scores.items()}
+    figures, means = faithfulness(joined["deletion"], joined["insertion"], image)
     return {
         "split": options.split, "samples": len(image), "keys": task.keys, "steps": options.steps,
         "random_orders": options.orders, "seed": options.seed,

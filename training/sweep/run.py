@@ -17,14 +17,15 @@ from training.run import from_json, to_json
 from training.sweep.equal import equal_groups
 from training.sweep.plan import Trial, Variant, trials, variants
 from training.sweep.schedule import run_inline, run_on_ray
-from training.sweep.trial import Outcome, TrialOrder
+from training.sweep.trial import Outcome, TrialOrder, unmeasured
 
 if TYPE_CHECKING:
     from training.sweep.command import SweepOptions
 
 TELLING: dict[str, tuple[str, ...]] = {
     "matching": ("retrieval.rsum", "retrieval.t2i_r1", "retrieval.i2t_r1", "attention.pointing", "attention.mass",
-                 "attention.entropy"),
+                 "attention.entropy", "concentration.words.gini", "faithfulness.deletion_gain",
+                 "faithfulness.insertion_gain"),
 }
 """Task -> the figures its tables show unless told otherwise; the first six there are, for a task without an entry."""
 FAILED, SWEEP = "failed.json", "sweep.json"
@@ -77,7 +78,7 @@ def results(done: Sequence[Trial]) -> dict[str, dict[int, dict[str, float]]]:
 
 def figure_files(run: Path) -> list[Path]:
     """The files of a run that hold figures of its test split."""
-    return [path for path in (run / "evaluation" / "test.json", *sorted((run / "measures").glob("*.json")))
+    return [path for path in (run / "evaluation" / "test.json", *sorted((run / "measures").glob("test.*.json")))
             if path.exists()]
 
 
@@ -131,4 +132,4 @@ def _baseline(points: Sequence[Variant], name: str) -> str:
 
 
 def _finished(trial: Trial, faithfulness: bool) -> bool:
-    return trial.done
+    return trial.done and not unmeasured(trial.config.out, faithfulness)

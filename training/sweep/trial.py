@@ -14,6 +14,7 @@ from typing import Any
 from features.errors import HeedError
 
 LOG = "log.txt"
+SHAPE = "test.concentration.json"
 
 
 @dataclass(frozen=True)
@@ -72,12 +73,34 @@ def _steps(order: TrialOrder, folder: Path) -> None:
         config = from_json(task_config(order.task), order.config)
         if not (folder / "evaluation" / "test.json").exists() and (status := config.run()):
             raise HeedError(f"the run ended with status {status}; {folder / LOG} tells more")
-        for measure in _measures(order):
+        for measure in unmeasured(folder, order.faithfulness):
             measure(folder)
     finally:
         torch.set_num_threads(before)
 
 
-def _measures(order: TrialOrder) -> list[Callable[[Path], Any]]:
-    """What is done with a trained run beside its evaluation."""
-    return []
+def unmeasured(run: Path, faithfulness: bool) -> list[Callable[[Path], Any]]:
+    """What is still to be measured of a trained run, beside its evaluation: functions that write into RUN/measures."""
+    from evaluation.attention import has_attention
+    from evaluation.run_folder import read_run
+    from training.faithfulness import Faithfulness, measure_run
+
+    wanted: dict[str, Callable[[Path], Any]] = {}
+    predictions = read_run(run).predictions.get("test")
+    if predictions and has_attention(predictions):
+        wanted[SHAPE] = _write_shape
+    if faithfulness:
+        wanted["test.faithfulness.json"] = lambda run: measure_run(Faithfulness(run))
+    return [measure for file, measure in wanted.items() if not (run / "measures" / file).exists()]
+
+
+def _write_shape(run: Path) -> None:
+    """Entropy and sparsity of the test split's attention."""
+    from evaluation.attention import judge_attention, read_attention
+    from evaluation.run_folder import read_run
+    from pipeline.atomic import write_json
+
+    kinds = judge_attention(read_attention(read_run(run).predictions["test"]))
+    (run / "measures").mkdir(exist_ok=True)
+    write_json(run / "measures" / SHAPE, {"concentration": {
+        kind: {name: value.to_json() for name, value in figures.items()} for kind, figures in kinds.items()}})

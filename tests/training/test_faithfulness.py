@@ -1,0 +1,134 @@
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from features.errors import HeedError
+from heed import main
+from tests.training.truth_store import truth_store
+from training.attention.config import AttentionConfig
+from training.config import LoopConfig
+from training.faithfulness import Faithfulness, Probe, Probed, measure
+from training.models.scan import Scan, length_mask
+from training.models.scan_config import ScanConfig
+from training.models.scan_probe import scan_probe
+from training.tasks.matching import MatchingConfig
+
+pytestmark = pytest.mark.timeout(300)
+
+
+def scan(direction, aggregation="mean", seed=0):
+    torch.manual_seed(seed)
+    config = ScanConfig(embed_dim=10, word_dim=6, direction=direction, aggregation=aggregation)
+    model = Scan(config, AttentionConfig("general"), 5, 20).eval()
+    region_mask = torch.arange(7) < torch.tensor([[7], [4], [5]])
+    lengths = torch.tensor([6, 3, 5])
+    images = model.encode_images(torch.randn(3, 7, 5), region_mask).detach()
+    words = model.encode_captions(torch.randint(20, (3, 6)), lengths).detach()
+    return model, images, region_mask, words, length_mask(lengths, 6)
+
+
+@pytest.mark.parametrize("aggregation", ["mean", "logsumexp", "max", "sum"])
+@pytest.mark.parametrize("direction", ["t2i", "i2t"])
+def test_the_similarity_of_aligned_pairs_is_the_diagonal_of_all(direction, aggregation):
+    model, *inputs = scan(direction, aggregation)
+    assert torch.allclose(model.matched(*inputs), model.similarity(*inputs).diagonal(), atol=1e-6)
+
+
+@pytest.mark.parametrize("direction", ["t2i", "i2t"])
+def test_a_score_with_some_keys_is_that_of_an_input_that_has_no_others(direction):
+    model, images, region_mask, words, word_mask = scan(direction)
+    probe = scan_probe(model, images, region_mask, words, word_mask, ["a", "b", "c"])
+    key, mask = (images, region_mask) if direction == "t2i" else (words, word_mask)
+    left = mask.clone()
+    left[0, [1, 3]] = False
+    found = probe.score_with(left.numpy())
+    alone = key[:1, left[0]]
+    whole = torch.ones(1, alone.shape[1], dtype=torch.bool)
+    expected = (model.matched(alone, whole, words[:1], word_mask[:1]) if direction == "t2i"
+                else model.matched(images[:1], region_mask[:1], alone, whole))
+    assert found[0] == pytest.approx(float(expected.detach()), abs=1e-6)
+    assert np.array_equal(probe.score_with(np.zeros(mask.shape, bool)), np.zeros(3))
+    assert probe.counts.tolist() == mask.sum(1).tolist()
+
+
+def test_gradient_times_input_is_the_slope_along_a_keys_own_vector():
+    model, images, region_mask, words, word_mask = scan("t2i")
+    model.double()
+    probe = scan_probe(model, images.double(), region_mask, words.double(), word_mask, ["a", "b", "c"])
+    step = 1e-5
+    for region in range(4):
+        scores = []
+        for sign in (1, -1):
+            moved = images.double().clone()
+            moved[1, region] *= 1 + sign * step
+            scores.append(float(model.matched(moved, region_mask, words.double(), word_mask)[1].detach()))
+        assert probe.gradient[1, region] == pytest.approx((scores[0] - scores[1]) / (2 * step), rel=1e-4, abs=1e-9)
+    assert (probe.gradient[1, 4:] == 0).all() and (probe.attention[1, 4:] == 0).all()
+
+
+class Planted:
+    """A task whose score is the share of one key, to which attention points and the gradient does not."""
+
+    keys = "regions"
+
+    def __init__(self, attention):
+        self.model = torch.nn.Identity()
+        self.attention = attention
+
+    def probes(self, split, most):
+        truth = np.zeros((most, 6))
+        truth[np.arange(most), np.arange(most) % 6] = 1
+        yield Probe(np.arange(most).astype(str), np.full(most, 6), truth if self.attention == "right" else 1 - truth,
+                    1 - truth, lambda left: (left * truth).sum(1))
+
+
+@pytest.mark.parametrize(("attention", "deletion"), [("right", 1 / 12), ("wrong", 11 / 12)])
+def test_attention_planted_on_the_key_that_counts_is_found_faithful(attention, deletion):
+    task = Planted(attention)
+    assert isinstance(task, Probed)
+    found = measure(task, Faithfulness(None, samples=60, steps=6, orders=3))
+    figures = {name: one["value"] for name, one in found["faithfulness"].items()}
+    assert figures["deletion"] == pytest.approx(deletion)
+    assert figures["insertion"] == pytest.approx(1 - deletion)
+    assert figures["gradient_deletion"] == pytest.approx(11 / 12)
+    assert (figures["deletion_gain"] > 0.3) == (attention == "right")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    torch.set_num_threads(1)
+    store, scenes = truth_store(tmp_path_factory.mktemp("data"), 40)
+    out = tmp_path_factory.mktemp("runs") / "run"
+    config = MatchingConfig(store, scenes, out, min_count=1, model=ScanConfig(embed_dim=16, word_dim=8),
+                            loop=LoopConfig(epochs=6, batch_size=16, lr=2e-2, device="cpu"))
+    assert config.run() == 0
+    return out
+
+
+def test_a_trained_runs_attention_is_more_faithful_than_chance_and_measured_alike_twice(run, capsys):
+    assert main(["faithfulness", str(run), "--samples", "20", "--orders", "3"]) == 0
+    path = run / "measures" / "test.faithfulness.json"
+    found = json.loads(path.read_text())
+    assert found["samples"] == 20 and found["keys"] == "regions"
+    assert found["faithfulness"]["deletion_gain"]["value"] > 0
+    assert found["curves"]["deletion"][0] == pytest.approx(1) and found["curves"]["deletion"][-1] == pytest.approx(0)
+    assert "deletion_gain" in capsys.readouterr().out
+    before = path.read_bytes()
+    assert main(["faithfulness", str(run), "--samples", "20", "--orders", "3"]) == 0
+    assert path.read_bytes() == before
+
+
+def test_a_task_that_cannot_be_probed_says_so(run, monkeypatch, capsys):
+    from training.tasks.matching import Matching
+
+    monkeypatch.delattr(Matching, "probes")
+    assert main(["faithfulness", str(run)]) == 2
+    assert "cannot be scored with some of its keys alone" in capsys.readouterr().err
+
+
+def test_no_run_is_no_run(tmp_path):
+    with pytest.raises(HeedError, match=r"has no config\.json"):
+        replace(Faithfulness(tmp_path)).run()
