@@ -82,7 +82,7 @@ def start_ray(address: str, log_to_driver: bool = False) -> Any:
             ray.init(address=address, log_to_driver=log_to_driver, logging_level="ERROR")
         else:
             _start_here(ray, log_to_driver)
-    except Exception as error:  # Ray raises the bare class where a busy machine starts it too slowly
+    except (ConnectionError, RuntimeError, ValueError) as error:
         where = f"at {address}" if address else "on this machine"
         hint = " (RAY_AUTH_MODE=token or disabled says whether it asks for a token)" if address else ""
         raise HeedError(f"Ray {where} does not answer: {error}{hint}") from error

@@ -24,6 +24,8 @@ from pipeline.atomic import atomic_write, write_json
 from pipeline.places import Remote, place
 
 C = TypeVar("C")
+FREE = ("out", "loop.device", "loop.workers", "loop.address")
+"""Options with which a run may be gone on with though they were others: where and by how many it is made."""
 
 
 class Run:
@@ -48,8 +50,7 @@ class Run:
             before = flat(json.loads((path / "config.json").read_text(encoding="utf-8")))
             stores = json.loads((path / "environment.json").read_text(encoding="utf-8"))["fingerprints"]
             now = flat(json.loads(json.dumps(resolved)))
-            free = ("out", "loop.device", "loop.workers", "loop.address")
-            changed = [name for name in {*before, *now} if name not in free and before.get(name) != now.get(name)]
+            changed = [name for name in {*before, *now} if name not in FREE and before.get(name) != now.get(name)]
             if changed or stores != fingerprints:
                 what = ", ".join(f"{n}: {before.get(n)} then, {now.get(n)} now" for n in sorted(changed)[:4])
                 raise HeedError(f"{path} holds another run ({what or 'its store has changed since'}). "

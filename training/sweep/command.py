@@ -31,9 +31,8 @@ class SweepOptions:
     cores: int = 1
     # Share of a GPU a trial takes on Ray; by default a whole one where there are any.
     gpus: float | None = None
-    # A Ray cluster to run on (host:port, or auto), which must share this file system. Empty: this machine.
-    address: str = ""
-    # Work in this process, a trial at a time, without Ray.
+    # Work in this process, a trial at a time, without Ray; else trials are packed on this machine, or on the cluster at
+    # --address, which must share this file system.
     inline: bool = False
 
 

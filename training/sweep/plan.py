@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from features.errors import HeedError
-from training.run import flat, to_json
+from training.run import FREE, flat, to_json
 from training.sweep.options import combinations, has_attention, replaced, varied
 from training.sweep.variants import VARIANTS, attention_variants
 
@@ -63,8 +63,7 @@ class Trial:
             return
         there = flat(json.loads(path.read_text(encoding="utf-8")))
         here = flat(json.loads(json.dumps(to_json(self.config))))
-        free = ("out", "loop.device", "task")
-        if changed := [name for name in sorted({*here, *there} - set(free)) if here.get(name) != there.get(name)]:
+        if changed := [name for name in sorted({*here, *there} - {*FREE, "task"}) if here.get(name) != there.get(name)]:
             what = ", ".join(f"{name}: {there.get(name)} then, {here.get(name)} now" for name in changed[:4])
             raise HeedError(f"{self.config.out} holds a trial of another sweep ({what}). Name another --out, or the "
                             "same options to go on with it.")

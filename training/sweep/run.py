@@ -15,6 +15,7 @@ from features.names import nearest
 from pipeline.atomic import atomic_write, write_json
 from training.run import from_json, to_json
 from training.sweep.equal import equal_groups
+from training.sweep.options import replaced
 from training.sweep.plan import Trial, Variant, trials, variants
 from training.sweep.schedule import run_inline, run_on_ray
 from training.sweep.trial import Outcome, TrialOrder, unmeasured
@@ -34,6 +35,9 @@ FAILED, SWEEP = "failed.json", "sweep.json"
 def sweep(task: str, config: Any, options: SweepOptions) -> int:
     """Do what is not done of a sweep and write its tables; 0 where every trial has finished, 1 where one has not."""
     config = from_json(type(config), json.loads(json.dumps(to_json(config))))  # paths absolute: workers stand elsewhere
+    if config.loop.workers > 1:
+        raise HeedError("A sweep packs trials of one worker each: leave --workers at 1, and set --cores.")
+    address, config = config.loop.address, replaced(config, "loop.address", "")
     points = variants(config, options.attention, options.vary)
     baseline = _baseline(points, options.baseline)
     listed = trials(config, points, options.seeds)
@@ -50,7 +54,7 @@ def sweep(task: str, config: Any, options: SweepOptions) -> int:
     if orders and options.inline:
         outcomes = run_inline(orders, len(listed))
     elif orders:
-        outcomes = run_on_ray(orders, len(listed), options.gpus, options.address)
+        outcomes = run_on_ray(orders, len(listed), options.gpus, address)
     failed = {one.name: one.reason for one in outcomes if one.reason}
     write_json(config.out / FAILED, failed)
     done = [trial for trial in listed if trial.done]
