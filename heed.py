@@ -38,6 +38,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "train pretraining": ("training.tasks.pretraining:PretrainingConfig", "words, regions, matching (UNITER, LXMERT)"),
     "train classification": ("training.tasks.classification:ClassificationConfig", "a ViT, with the mask or without"),
     "train vqa": ("training.tasks.vqa:VqaConfig", "questions about images (MAC)"),
+    "train generation": ("training.tasks.generation:GenerationConfig", "text-to-image generation (AttnGAN)"),
+    "train damsm": ("training.tasks.damsm:DamsmConfig", "text and image encoders that guide AttnGAN (DAMSM)"),
     "train detection": ("training.tasks.detection:DetectionConfig", "the small detector of the scenes"),
     "faithfulness": ("training.faithfulness:Faithfulness", "does a run's score rest on what it attends to?"),
     "predict": ("training.commands:Predict", "predictions of a trained run, as a file"),
@@ -49,6 +51,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "probe": ("evaluation.commands.probe:Probe", "what a pretrained model's states and attention know (VALUE)"),
     "evaluate classification": ("evaluation.commands.classification:EvaluateClassification", "top-1 and top-5"),
     "evaluate vqa": ("evaluation.commands.vqa:EvaluateVqa", "answers to questions, attention at every step"),
+    "evaluate generation": ("evaluation.commands.generation:EvaluateGeneration", "R-precision, named objects, IS, FID"),
     "report": ("evaluation.commands.report:Report", "one page: tables, curves, attention on the photos"),
 }
 """The words of a command -> where its options and ``run`` are, and what it is for."""

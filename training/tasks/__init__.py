@@ -11,6 +11,8 @@ TASKS = {
     "vqa": "training.tasks.vqa:VqaConfig",
     "detection": "training.tasks.detection:DetectionConfig",
     "classification": "training.tasks.classification:ClassificationConfig",
+    "generation": "training.tasks.generation:GenerationConfig",
+    "damsm": "training.tasks.damsm:DamsmConfig",
 }
 """Name -> the task's configuration, a dataclass that the command line reads.
 

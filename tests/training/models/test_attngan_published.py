@@ -17,7 +17,7 @@ import torch
 from features.errors import HeedError
 from training.attention.config import AttentionConfig
 from training.models.attngan import damsm, losses
-from training.models.attngan.config import AttnGanConfig, DamsmConfig
+from training.models.attngan.config import AttnGanConfig, EncoderConfig
 from training.models.attngan.discriminator import Discriminator
 from training.models.attngan.generator import Generator, Painted
 from training.models.attngan.image_encoder import InceptionEncoder
@@ -127,7 +127,7 @@ def test_damsm_losses_are_the_published_ones(classes: bool) -> None:
     mask = tensor("captions") != 0
     which = tensor("classes") if classes else None
     by_words, by_sentence = damsm.damsm_losses(regions, tensor("codes"), tensor("words"), tensor("sentences"), mask,
-                                               DamsmConfig(), which)
+                                               EncoderConfig(), which)
     published = tensor("damsm/classes" if classes else "damsm/none")
     torch.testing.assert_close(torch.stack([by_words, by_sentence]), published.view(2, 2).sum(1), **CLOSE)
     weights = damsm.region_attention(regions, tensor("words"), mask, 4.0)
@@ -144,7 +144,7 @@ def test_the_generators_whole_loss_is_the_published_one(tmp_path: Path) -> None:
         painted = torch.from_numpy(np.random.default_rng(30 + stage).uniform(-1, 1, shape).astype(np.float32))
         total = total + losses.adversarial_loss(judge, painted, tensor("sentences"))
     guide = damsm.damsm_losses(tensor("regions").flatten(2).transpose(1, 2), tensor("codes"), tensor("words"),
-                               tensor("sentences"), tensor("captions") != 0, DamsmConfig(), tensor("classes"))
+                               tensor("sentences"), tensor("captions") != 0, EncoderConfig(), tensor("classes"))
     torch.testing.assert_close(total + 5 * sum(guide), tensor("generator_loss"), **CLOSE)
 
 

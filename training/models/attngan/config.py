@@ -7,7 +7,7 @@ from typing import Literal
 
 
 @dataclass(frozen=True)
-class DamsmConfig:
+class EncoderConfig:
     """The text and image encoders whose similarity guides the generator; defaults as published for both data sets."""
 
     # Network that sees the picture: Inception-v3 as published, or a small one for pictures of 64 pixels.

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from training.models.attngan.config import DamsmConfig
+from training.models.attngan.config import EncoderConfig
 
 _EPS = 1e-8
 
@@ -27,7 +27,7 @@ def region_attention(regions: Tensor, words: Tensor, mask: Tensor, gamma1: float
     return torch.softmax(gamma1 * shares, 3).masked_fill(~real, 0)
 
 
-def word_similarity(regions: Tensor, words: Tensor, mask: Tensor, config: DamsmConfig) -> Tensor:
+def word_similarity(regions: Tensor, words: Tensor, mask: Tensor, config: EncoderConfig) -> Tensor:
     """R (pictures, captions) = log sum_words exp(gamma2 cos(word, what it attends to)), equation 10 times gamma2.
 
     As published, the logarithm is not divided by gamma2, so that gamma2 also acts as a temperature.
@@ -60,7 +60,7 @@ def matching_loss(similarity: Tensor, gamma3: float, classes: Tensor | None = No
 
 
 def damsm_losses(regions: Tensor, pictures: Tensor, words: Tensor, sentences: Tensor, mask: Tensor,
-                 config: DamsmConfig, classes: Tensor | None = None) -> tuple[Tensor, Tensor]:
+                 config: EncoderConfig, classes: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """The words loss and the sentence loss of a batch, scalars: equations 12, 13 and their like for sentences."""
     by_words = matching_loss(word_similarity(regions, words, mask, config), config.gamma3, classes)
     return by_words, matching_loss(sentence_similarity(pictures, sentences), config.gamma3, classes)

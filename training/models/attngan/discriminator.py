@@ -44,7 +44,8 @@ class Discriminator(nn.Module):
         for before, after in itertools.pairwise(widths):
             layers += downsampling(before, after)
         self.img_code_s16 = nn.Sequential(*layers)
-        channels, self.further = widths[-1], []
+        channels = widths[-1]
+        self.further: list[str] = []
         for number in range(1, halvings - first + 1):
             self._add(f"img_code_s{16 << number}", nn.Sequential(*downsampling(channels, 2 * channels)))
             channels *= 2

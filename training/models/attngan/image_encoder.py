@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from features.weights import download, load_into, read_weights
-from training.models.attngan.config import DamsmConfig
+from training.models.attngan.config import EncoderConfig
 
 INCEPTION_URL = "https://download.pytorch.org/models/inception_v3_google-1a9a5a14.pth"
 _SIDE = 299
@@ -48,7 +48,7 @@ class InceptionEncoder(nn.Module):
 
     def load_inception(self, weights: str) -> None:
         """Load torchvision's Inception-v3 from a file, or downloaded; `HeedError` where that cannot be."""
-        path = download(INCEPTION_URL, "1a9a5a14", option="--damsm.inception ") if weights == "default" else weights
+        path = download(INCEPTION_URL, "1a9a5a14", option="--model.inception ") if weights == "default" else weights
         tensors = read_weights(path).tensors
         used = {name.split(".")[0] for name in self.state_dict()}
         kept = {name: tensor for name, tensor in tensors.items() if name.split(".")[0] in used}
@@ -84,7 +84,7 @@ class SmallEncoder(nn.Module):
         return regions, self.emb_cnn_code(self.whole(x).mean((2, 3)))
 
 
-def build_image_encoder(config: DamsmConfig) -> InceptionEncoder | SmallEncoder:
+def build_image_encoder(config: EncoderConfig) -> InceptionEncoder | SmallEncoder:
     """The configured encoder, with first weights."""
     if config.image_encoder == "small":
         return SmallEncoder(config.embed_dim, config.width)
