@@ -118,6 +118,6 @@ def _by_network(generated: Generated, network: str, real: Iterable[np.ndarray] |
     else:
         true, _ = eye.look(iter(real))
         figures["fid"] = Figure(frechet_distance(true, features), np.nan, np.nan, count).to_json()
-        notes.append(f"FID of {count:,} generated against {len(true):,} real pictures; with fewer of them than features, "
-                     "2,048, it is biased upwards")
+        notes.append(f"FID of {count:,} generated against {len(true):,} real pictures; with fewer of them than "
+                     "features, 2,048, it is biased upwards")
     return {"name": eye.name, "weights": eye.digest}

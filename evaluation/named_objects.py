@@ -50,7 +50,7 @@ def see_objects(pictures: Iterable[np.ndarray], weights: str = "default", device
     names = detector.describe()
     classes, colours = names["classes"], names["attributes"]["colour"]
     found: list[set[Named]] = []
-    scaled = [np.asarray(Image.fromarray(pixels).resize((SIDE, SIDE), Image.Resampling.BICUBIC)) for pixels in pictures]
+    scaled = [np.array(Image.fromarray(pixels).resize((SIDE, SIDE), Image.Resampling.BICUBIC)) for pixels in pictures]
     for start in range(0, len(scaled), batch):
         for regions in detector.detect(scaled[start:start + batch]):
             sure = regions.class_scores >= THRESHOLD
@@ -68,10 +68,11 @@ def agreement(named: Sequence[Sequence[Named]], seen: Sequence[set[Named]]) -> d
     rows = [(place, what) for place, own in enumerate(named) for what in own]
     has = {what: sum(what in one for one in seen) for _, what in rows}
     both = [what in seen[place] for place, what in rows]
+    others = max(1, len(seen) - 1)
     return {
         "picture": np.array([place for place, _ in rows], np.int64),
         "both": np.array(both, np.float64),
         "colour": np.array([any(c == colour for c, _ in seen[place]) for place, (colour, _) in rows], np.float64),
         "shape": np.array([any(s == shape for _, s in seen[place]) for place, (_, shape) in rows], np.float64),
-        "chance": np.array([has[what] - own for (_, what), own in zip(rows, both, strict=True)]) / max(1, len(seen) - 1),
+        "chance": np.array([has[what] - own for (_, what), own in zip(rows, both, strict=True)], np.float64) / others,
     }
