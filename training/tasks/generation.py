@@ -130,6 +130,8 @@ class Generation:
         self.steps_per_epoch = self.training.steps
         torch.manual_seed(config.loop.seed)
         self.model = AttnGan(config.model, config.attention, encoders.config.embed_dim).to(self.device)
+        for network in (self.model, self.encoders):  # pictures come channels last, and a tenth faster so
+            network.to(memory_format=torch.channels_last)
 
     def reader(self, split: str, batch: int = 2) -> CaptionedBatches:
         """The pictures and captions of a split."""
