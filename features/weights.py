@@ -58,7 +58,7 @@ def read_weights(path: str | Path) -> WeightsFile:
     except Exception as error:  # torch raises many kinds for damaged files, and a pickle error for code in one
         raise HeedError(f"The weights file {str(path)!r} cannot be read without running code from it "
                         f"({str(error).splitlines()[0]}); save a plain state dict or a .safetensors file.") from None
-    for key in ("model", "state_dict", "model_state"):
+    for key in ("model", "state_dict", "model_state", "model_state_dict"):
         if isinstance(state, dict) and isinstance(state.get(key), dict):
             state = state[key]
     if not isinstance(state, dict) or not state or not all(isinstance(v, torch.Tensor) for v in state.values()):

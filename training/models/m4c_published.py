@@ -14,7 +14,7 @@ from typing import Any
 from torch import Tensor
 
 from features.errors import HeedError
-from features.weights import load_state_dict
+from features.weights import load_into, read_weights
 from training.attention.config import AttentionConfig
 from training.models.m4c import M4c, M4cSizes
 from training.models.m4c_config import M4cConfig
@@ -31,8 +31,8 @@ _RENAMED = (
     (r"^classifier\.(weight|bias)$", r"classifier.module.\1"),
 )
 _BUFFERS = ("position_ids",)
-FASTTEXT, PHOC, ZEROS = 300, 604, 50
-HEAD = 64
+ZEROS = 50
+"""Columns of the OCR input that only ever saw zeros."""
 
 
 def renamed(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -47,10 +47,8 @@ def renamed(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def read_published(path: Path) -> dict[str, Tensor]:
-    """The weights in a checkpoint file, by heed's names; MMF keeps them under "model", sam-textvqa under
-    "model_state_dict".
-    """
-    return renamed(load_state_dict(path))
+    """The weights in a checkpoint file of MMF (under "model") or sam-textvqa ("model_state_dict"), by heed's names."""
+    return renamed(read_weights(path).tensors)
 
 
 def build_published(state: Mapping[str, Tensor], config: M4cConfig, attention: AttentionConfig) -> M4c:
@@ -74,23 +72,8 @@ def build_published(state: Mapping[str, Tensor], config: M4cConfig, attention: A
         raise HeedError(f"these are no weights of M4C: {error.args[0]} is missing") from None
     fixed = words - ZEROS - objects
     model = M4c(config, attention, M4cSizes(len(text), len(rows), objects, fixed, True))
-    load_strictly(model, state)
+    load_into(model, dict(state), "M4C")
     return model
-
-
-def load_strictly(model: M4c, state: Mapping[str, Tensor]) -> None:
-    """Load weights by heed's names; `HeedError` with the names where some are missing or left over, or do not fit."""
-    own = model.state_dict()
-    missing, extra = sorted(set(own) - set(state)), sorted(set(state) - set(own))
-    if missing or extra:
-        raise HeedError("the weights do not fit the model: " + "; ".join(
-            f"{len(names)} {what}, for example {names[0]}" for names, what in ((missing, "are missing"),
-                                                                              (extra, "are not known")) if names))
-    wrong = [name for name in own if own[name].shape != state[name].shape]
-    if wrong:
-        raise HeedError(f"the weights do not fit the model: {wrong[0]} is {tuple(state[wrong[0]].shape)}, not "
-                        f"{tuple(own[wrong[0]].shape)}")
-    model.load_state_dict(dict(state))
 
 
 def _layers(state: Mapping[str, Any], part: str) -> int:
