@@ -20,6 +20,7 @@ __version__ = "0.1.0"
 COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("training.demo:Demo", "the whole road on rendered scenes, in minutes; ends with a report"),
     "scenes": ("pipeline.commands.scenes:Scenes", "render the scenes dataset, with its truth"),
+    "ocr-boxes": ("pipeline.commands.ocr_boxes:OcrBoxes", "boxes of the words in images, to extract features from"),
     "extract regions": ("pipeline.commands.extract:ExtractRegions", "images into a store of region features"),
     "extract frames": ("pipeline.commands.frames:ExtractFrames", "videos into a store of frames"),
     "extract clips": ("pipeline.commands.clips:ExtractClips", "videos into a store of a feature for each clip"),
@@ -40,6 +41,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "train vqa": ("training.tasks.vqa:VqaConfig", "questions about images (MAC)"),
     "train generation": ("training.tasks.generation:GenerationConfig", "text-to-image generation (AttnGAN)"),
     "train damsm": ("training.tasks.damsm:DamsmConfig", "text and image encoders that guide AttnGAN (DAMSM)"),
+    "train text-vqa": ("training.tasks.text_vqa:TextVqaConfig", "questions about words in images (M4C)"),
     "train detection": ("training.tasks.detection:DetectionConfig", "the small detector of the scenes"),
     "faithfulness": ("training.faithfulness:Faithfulness", "does a run's score rest on what it attends to?"),
     "predict": ("training.commands:Predict", "predictions of a trained run, as a file"),
@@ -52,6 +54,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "evaluate classification": ("evaluation.commands.classification:EvaluateClassification", "top-1 and top-5"),
     "evaluate vqa": ("evaluation.commands.vqa:EvaluateVqa", "answers to questions, attention at every step"),
     "evaluate generation": ("evaluation.commands.generation:EvaluateGeneration", "R-precision, named objects, IS, FID"),
+    "evaluate text-vqa": ("evaluation.commands.text_vqa:EvaluateTextVqa", "answers, copied words, where one looked"),
     "report": ("evaluation.commands.report:Report", "one page: tables, curves, attention on the photos"),
 }
 """The words of a command -> where its options and ``run`` are, and what it is for."""

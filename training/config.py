@@ -30,8 +30,10 @@ class LoopConfig:
     schedule: Literal["constant", "cosine", "linear", "step"] = "constant"
     # For schedule step: the fractions of all steps at which the rate drops tenfold.
     drop_at: tuple[float, ...] = (0.5,)
-    # Steps over which the rate rises linearly from zero.
+    # Steps over which the rate rises linearly to its peak.
     warmup: int = 0
+    # Fraction of the peak that it rises from.
+    warmup_from: float = 0.0
     # Largest gradient norm; 0 does not clip.
     clip: float = 2.0
     # Decay per step of a moving average of the parameters, with which validation and prediction are done; 0 keeps none.

@@ -74,7 +74,7 @@ def draw_steps(entries: AnswerEntries, vocabulary: Symbols, random: np.random.Ge
     said = (vocabulary.number(START), *sequence)[:most]
     places = _places(entries.words, len(vocabulary))
     wanted = (*sequence, vocabulary.number(END))[1:len(said)]
-    later = tuple({entry: 1.0 for entry in _same(next_, entries.words, places, vocabulary, rule)} for next_ in wanted)
+    later = tuple(dict.fromkeys(_same(next_, entries.words, places, vocabulary, rule), 1.0) for next_ in wanted)
     return Steps(np.array(said, np.int64), (entries.first, *later))
 
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import string
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +14,9 @@ import numpy as np
 
 from features.errors import HeedError
 from features.text.vocabulary import EncodedCaption
+from features.text.words import tokenize
+
+_SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
 
 @dataclass(frozen=True)
@@ -62,3 +68,15 @@ def says_lower(config: Path) -> bool:
         return bool(json.loads(config.read_text(encoding="utf-8")).get("do_lower_case", True))
     except (OSError, ValueError, AttributeError):
         return True
+
+
+def build_pieces(texts: Iterable[str], min_count: int) -> tuple[str, ...]:
+    """A vocabulary for texts that no published one is at hand for: their words that occur at least ``min_count``
+    times, and letters and digits, alone and as ##continuations, which spell every other word.
+
+    Special pieces come first, [PAD] as number 0; write one piece a line and `WordPieces.load` reads it.
+    """
+    counts = Counter(token.text for text in texts for token in tokenize(text))
+    letters = string.ascii_lowercase + string.digits
+    words = (word for word, count in counts.most_common() if count >= min_count)
+    return tuple(dict.fromkeys((*_SPECIAL, *letters, *string.punctuation, *(f"##{c}" for c in letters), *words)))

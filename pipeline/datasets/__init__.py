@@ -12,7 +12,7 @@ from importlib import import_module
 from pathlib import Path
 
 from features.errors import HeedError
-from pipeline.annotations import Caption, Moment, Question, Relations
+from pipeline.annotations import Caption, Moment, Question, Relations, TextQuestion
 
 DATASETS = {
     "scenes": "pipeline.datasets.scenes",
@@ -45,6 +45,12 @@ QUESTION_DATASETS = {
     "vqa": "pipeline.datasets.vqa",
 }
 """The same for questions about images."""
+
+TEXT_DATASETS = {
+    "scenes": "pipeline.datasets.scenes",
+    "textvqa-imdb": "pipeline.datasets.textvqa_imdb",
+}
+"""The same for questions about images with words in them."""
 
 
 def read_captions(
@@ -141,3 +147,20 @@ def read_questions(
     if format != "scenes":
         raise HeedError("Only scenes have a set of questions with ten answers; leave --ten-answers out.")
     return list(module.read(path, split, ten_answers=True))
+
+
+def read_text_questions(path: str | Path, split: str | None = None, format: str | None = None) -> list[TextQuestion]:
+    """Read the questions of one split about images with words in them, like `read_captions`."""
+    path = Path(path)
+    if not path.exists():
+        raise HeedError(f"There are no annotations at {path}: the path does not exist.")
+    if split not in (None, "train", "val", "test"):
+        raise HeedError(f"There is no split {split!r}; a dataset has train, val and test.")
+    if format is None:
+        format = next((name for name, module in TEXT_DATASETS.items() if import_module(module).recognises(path)), "")
+    if format == "scenes":
+        return list(import_module(TEXT_DATASETS[format]).read_text_questions(path, split))
+    if format not in TEXT_DATASETS:
+        raise HeedError(f"{path} is none of the questions about words in images that heed knows "
+                        f"({', '.join(TEXT_DATASETS)}).")
+    return list(import_module(TEXT_DATASETS[format]).read(path, split))

@@ -25,6 +25,7 @@ EXCHANGE = {
     "volta-h5": "pipeline.exchange.volta_h5",
     "milvlg-npz": "pipeline.exchange.milvlg_npz",
     "scan-npy": "pipeline.exchange.scan_npy",
+    "mmf-lmdb": "pipeline.exchange.mmf_lmdb",
     "mmf-npy": "pipeline.exchange.mmf_npy",
     "qvhighlights-npz": "pipeline.exchange.qvhighlights_npz",
     "clevr-h5": "pipeline.exchange.clevr_h5",

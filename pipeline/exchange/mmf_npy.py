@@ -4,7 +4,8 @@ Source: facebookresearch/mmf, tools/scripts/features/extract_features_vmb.py: bb
 xyxy pixels, num_boxes, objects (n,) class ids, cls_prob (n, classes) without background, image_width, image_height. All
 n rows are stored: num_boxes counts those above the detector's threshold. A file that is itself such a dictionary, with
 ``features`` in it, is ViLBERT's; there cls_prob has the background first. Features without an info file
-are stored with boxes of zeros in an image of 0 x 0. The key is the file's path without ".npy".
+are stored with boxes of zeros in an image of 0 x 0, and those of OCR words (projects/m4c/scripts/extract_ocr_frcn_feature.py; info
+ocr_boxes, ocr_tokens) with their boxes in such an image. The key is the file's path without ".npy".
 """
 
 from __future__ import annotations
@@ -43,18 +44,23 @@ def read(item: Item) -> Regions:
         info = dictionary(content)
         if "features" not in info:
             raise HeedError("is an info file whose features are not beside it")
-        return _regions(_array(info, "features"), info, background=True)
+        return regions_of(info["features"], info, background=True)
     path = Path(item.uri.removesuffix(".npy") + f"{INFO}.npy")
     if path.exists():
-        return _regions(content, dictionary(read_npy(path.read_bytes(), objects=True)), background=False)
-    if content.ndim != 2:
-        raise HeedError(f"features have shape {content.shape} where (n, d) is expected")
-    return regions(np.zeros((len(content), 4), np.float32), content, 0, 0)
+        return regions_of(content, dictionary(read_npy(path.read_bytes(), objects=True)), background=False)
+    return regions_of(content, {}, background=False)
 
 
-def _regions(features: np.ndarray, info: dict[str, Any], background: bool) -> Regions:
+def regions_of(features: np.ndarray, info: dict[str, Any], background: bool) -> Regions:
+    """Regions out of features (n, d) and what the info file says of them; ``background``: cls_prob has it first."""
+    features = _array({"features": features}, "features")
+    if features.ndim != 2:
+        raise HeedError(f"features have shape {features.shape} where (n, d) is expected")
+    n = len(features)
+    if "bbox" not in info:  # of OCR words, whose boxes and image are told elsewhere
+        boxes = _array(info, "ocr_boxes") if "ocr_boxes" in info else np.zeros((n, 4), np.float32)
+        return regions(table(boxes, n, "ocr_boxes", np.float32, 4), features, 0, 0)
     boxes = _array(info, "bbox")
-    n = len(features) if features.ndim else 0
     classes = _array(info, "objects") if "objects" in info else None
     scores = None
     if "cls_prob" in info:

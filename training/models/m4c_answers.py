@@ -1,4 +1,4 @@
-"""How M4C answers: with a word of its vocabulary or one seen in the image, a step at a time (Hu et al. 2020, §3.2, 3.3).
+"""How M4C answers: with words of a vocabulary or seen in the image, a step at a time (Hu et al. 2020, §3.2, 3.3).
 
 A number below the vocabulary's size names its word, a greater one the OCR word with that number less the size.
 """

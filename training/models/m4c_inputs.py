@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -33,15 +33,6 @@ class M4cInputs:
     word_boxes: Tensor
     """(batch, words, 4) as ``object_boxes``."""
     word_mask: Tensor
-
-    def to(self, device: torch.device) -> M4cInputs:
-        """The same on a device."""
-        moved = {}
-        for field in fields(self):
-            value = getattr(self, field.name)
-            moved[field.name] = (tuple(part.to(device) for part in value) if isinstance(value, tuple)
-                                 else None if value is None else value.to(device))
-        return M4cInputs(**moved)
 
 
 class Fc7(nn.Module):

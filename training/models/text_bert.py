@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from features.errors import HeedError
 from training.models.bert_layers import EPSILON, BertLayers, BertShape, draw_as_bert
 
 POSITIONS, TYPES = 512, 2
@@ -46,3 +47,26 @@ class TextBert(nn.Module):
         present = (pieces != 0).unsqueeze(-1)
         total = (self.embeddings.word_embeddings(pieces) * present).sum(-2)
         return torch.div(total, present.sum(-2).clamp(min=1))
+
+
+def load_bert(text: TextBert, name: str) -> None:
+    """Give TextBert the first layers of a BERT: a folder, OWNER/NAME or a published name (`features.text.encoders`).
+
+    Raises `HeedError` where it cannot be had, or has other sizes.
+    """
+    from features.encoders.encoder import EncoderName
+    from features.text.encoders.bert import PUBLISHED
+    from features.text.encoders.encoder import folder_of
+    from features.weights import load_into, read_weights
+
+    folder = folder_of(EncoderName("bert", name, "default"), PUBLISHED)
+    files = [folder / file for file in ("model.safetensors", "pytorch_model.bin") if (folder / file).is_file()]
+    if not files:
+        raise HeedError(f"{folder} has no weights: model.safetensors or pytorch_model.bin.")
+    wanted = set(text.state_dict())
+    found = {}
+    for key, value in read_weights(files[0]).tensors.items():
+        short = key.removeprefix("bert.").replace(".gamma", ".weight").replace(".beta", ".bias")
+        if short in wanted:  # not later layers, the pooler, the heads of pretraining, buffers
+            found[short] = value
+    load_into(text, found, f"TextBert of width {text.embeddings.word_embeddings.weight.shape[1]}")

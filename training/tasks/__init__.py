@@ -9,6 +9,7 @@ TASKS = {
     "matching": "training.tasks.matching:MatchingConfig",
     "pretraining": "training.tasks.pretraining:PretrainingConfig",
     "vqa": "training.tasks.vqa:VqaConfig",
+    "text-vqa": "training.tasks.text_vqa:TextVqaConfig",
     "detection": "training.tasks.detection:DetectionConfig",
     "classification": "training.tasks.classification:ClassificationConfig",
     "generation": "training.tasks.generation:GenerationConfig",

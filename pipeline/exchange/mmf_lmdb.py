@@ -1,0 +1,38 @@
+"""MMF's LMDB of features: path -> pickled dictionary; ``keys`` -> pickled list of the paths.
+
+Source: facebookresearch/mmf, tools/scripts/features/lmdb_conversion.py: feature_path, features (n, 2048), and, where
+there was an _info.npy, image_height, image_width, num_boxes, objects, cls_prob, bbox, each None where the info had it
+not. Features of OCR words are such: their boxes and images' sizes are in the imdb file, and the store has zeros. Pickles
+are read by `features.restricted`. The key is the path as MMF writes it, "train/0004c9478eeda995".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from features.errors import HeedError
+from features.regions import Regions
+from features.restricted import dictionary, load
+from pipeline.exchange.lmdb_file import open_lmdb
+from pipeline.exchange.mmf_npy import regions_of
+from pipeline.exchange.vilbert_lmdb import items as entries
+from pipeline.sources import Item
+
+NOTE = "boxes are zeros in images of 0 x 0 where an entry had none"
+
+
+def items(path: Path) -> Iterator[Item]:
+    """Every entry, and every path of ``keys`` that has none (reading it then fails, so that it is counted)."""
+    return entries(path)
+
+
+def read(item: Item) -> Regions:
+    """One entry's regions; `HeedError` with the reason where it cannot be read."""
+    data = open_lmdb(item.uri).get(item.key.encode())
+    if data is None:
+        raise HeedError("is listed in keys and is not in the database")
+    info = {name: value for name, value in dictionary(load(data)).items() if value is not None}
+    if "features" not in info:
+        raise HeedError(f"has no features (it has {', '.join(sorted(info))[:200]})")
+    return regions_of(info["features"], info, background=False)

@@ -1,0 +1,167 @@
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from evaluation.attention_file import AttentionFile
+from evaluation.run_folder import attention_path
+from features.errors import HeedError
+from features.regions import Regions
+from heed import main
+from pipeline.datasets import read_text_questions
+from pipeline.datasets.scenes import rows
+from pipeline.fields import region_fields, row_from_regions
+from pipeline.job import run_job
+from pipeline.scenes.dataset import write_scenes
+from pipeline.sources import Item, Source
+from tests.training.truth_store import DIM, TruthReader
+from training.config import LoopConfig
+from training.loop import train
+from training.models.m4c_config import M4cConfig
+from training.run import Run
+from training.tasks.text_vqa import TextVqaConfig
+
+SMALL = M4cConfig(hidden=32, heads=2, layers=1, feedforward=32, text_hidden=16, text_layers=1, text_heads=2,
+                  text_feedforward=16, dropout=0.0, steps=4, most_pieces=24, learned_words=True, text_lr=1.0)
+
+
+class WordReader:
+    """One region a word; its feature is the colour of the sign."""
+
+    kind, fields = "regions", region_fields(DIM, 0)
+
+    def __init__(self, scenes):
+        self.rows = {row["key"]: row for row in rows(scenes)}
+
+    def open(self):
+        return self
+
+    open_to_plan = open
+
+    def describe(self):
+        return {"name": "words"}
+
+    def read(self, items):
+        for item in items:
+            row = self.rows[item.key]
+            features = np.zeros((len(row["ocr"]), DIM), np.float32)
+            for place, word in enumerate(row["ocr"]):
+                features[place, sum(map(ord, row["signs"][word["sign"]]["colour"])) % DIM] = 1
+            n = len(features)
+            boxes = np.array([word["box"] for word in row["ocr"]], np.float32).reshape(-1, 4)
+            yield item, row_from_regions(item.key, Regions(
+                boxes, features, np.zeros(n, np.int32), np.ones(n, np.float32), np.zeros((n, 0), np.int32),
+                np.zeros((n, 0), np.float32), row["width"], row["height"]), self.fields)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    torch.set_num_threads(1)
+    folder = tmp_path_factory.mktemp("data")
+    write_scenes(folder / "signs", 60, size=32, flavour="signs")
+    for name, reader in (("store", TruthReader(folder / "signs")), ("ocr", WordReader(folder / "signs"))):
+        keys = sorted(row["key"] for row in rows(folder / "signs"))
+        run_job(reader, Source("signs", [Item(key, key, 1) for key in keys], 0), folder / name, inline=True)
+    return folder
+
+
+def config(data, out, **options):
+    loop = LoopConfig(epochs=2, batch_size=64, lr=3e-3, clip=1.0, device="cpu", checkpoint_every=1)
+    return replace(TextVqaConfig(data / "store", data / "signs", out, ocr_store=data / "ocr", answer_count=5,
+                                 piece_count=3, model=SMALL, loop=loop), **options)
+
+
+def test_training_to_evaluation_through_the_run_folder(data, tmp_path, capsys):
+    cfg = config(data, tmp_path / "run")
+    assert cfg.run() == 0
+    predictions = tmp_path / "run" / "predictions" / "test.json"
+    asked = {question.id: question for question in read_text_questions(data / "signs", "test")}
+    said = {row["question_id"]: row for row in json.loads(predictions.read_text())}
+    assert set(said) == set(asked)
+    for row in said.values():
+        assert len(row["pred_source"]) == len(row["answer"].split())
+    attention = AttentionFile.read(attention_path(predictions))
+    assert set(attention.rows) == set(asked)
+    steps = attention.of(next(iter(asked)))
+    assert [step.queries.labels[0] for step in steps][-1] == "</s>" or len(steps) == SMALL.steps
+    words = [token.text.lower() for token in asked[next(iter(asked))].tokens]
+    assert [label for label, box in zip(steps[0].keys.labels, steps[0].keys.in_image, strict=True) if box and label] \
+        == words
+    found = json.loads((tmp_path / "run" / "evaluation" / "test.json").read_text())
+    assert {"accuracy", "anls", "copied", "attention/pointing"} <= set(found["figures"])
+    capsys.readouterr()
+    main(["evaluate", "text-vqa", "--predictions", str(predictions), "--truth", str(data / "signs"), "--json"])
+    again = json.loads(capsys.readouterr().out)
+    assert again["figures"]["accuracy"] == found["figures"]["accuracy"]
+    assert main(["predict", str(tmp_path / "run"), "--split", "test", "--out", str(tmp_path / "again.json")]) == 0
+    assert json.loads((tmp_path / "again.json").read_text()) == json.loads(predictions.read_text())
+
+
+class Stopping:
+    """A task that is stopped, as by Ctrl-C, before a step."""
+
+    def __init__(self, task, after):
+        self.task, self.left = task, after
+
+    def __getattr__(self, name):
+        return getattr(self.task, name)
+
+    def step(self, batch):
+        if self.left == 0:
+            raise KeyboardInterrupt
+        self.left -= 1
+        return self.task.step(batch)
+
+
+def test_stopped_and_gone_on_with_it_has_the_weights_of_one_never_stopped(data, tmp_path):
+    weights = {}
+    for name in ("whole", "cut"):
+        cfg = config(data, tmp_path / name)
+        run = Run.begin(cfg.out, "text-vqa", cfg, {})
+        if name == "cut":
+            with pytest.raises(KeyboardInterrupt):
+                train(Stopping(cfg.build(), 3), cfg.loop, run)
+        task = cfg.build()
+        train(task, cfg.loop, run)
+        weights[name] = task.model.state_dict()
+    assert all(torch.equal(weights["whole"][key], weights["cut"][key]) for key in weights["whole"])
+
+
+def test_it_learns_what_it_is_shown(data, tmp_path):
+    cfg = config(data, tmp_path / "run", loop=LoopConfig(batch_size=64, device="cpu"))
+    task = cfg.build()
+    optimiser = torch.optim.Adam(task.model.parameters(), lr=5e-3)
+    batch = next(iter(task.batches(0, 0)))
+    losses = []
+    for _ in range(30):
+        optimiser.zero_grad()
+        loss, _ = task.step(batch)
+        loss.backward()
+        optimiser.step()
+        losses.append(float(loss.detach()))
+    assert losses[-1] < 0.5 * losses[0]
+
+
+def test_text_bert_learns_at_its_own_rate(data, tmp_path):
+    task = config(data, tmp_path / "run", model=replace(SMALL, text_lr=0.1)).build()
+    rest, slow = task.parameter_groups()
+    names = {id(p): name for name, p in task.model.named_parameters()}
+    assert slow["lr_scale"] == 0.1 and all(names[id(p)].startswith("text_bert.") for p in slow["params"])
+    assert len(rest["params"]) + len(slow["params"]) == len(names)
+
+
+def test_without_a_store_of_words_they_are_told_by_letters_and_place(data, tmp_path):
+    task = config(data, tmp_path / "run", ocr_store=None).build()
+    assert task.model.words.features.in_features == 604 + SMALL.text_hidden
+    loss, _ = task.step(next(iter(task.batches(0, 0))))
+    assert torch.isfinite(loss)
+
+
+def test_an_image_without_a_size_is_refused(data, tmp_path):
+    task = config(data, tmp_path / "run").build()
+    batch = next(iter(task.batches(0, 0)))
+    batch["objects"]["width"].values[1] = 0
+    with pytest.raises(HeedError, match="without its size"):
+        task.step(batch)
