@@ -1,10 +1,10 @@
 """Evaluate answers to questions about words in images: right, copied, and looked at in the right place.
 
 Answers are EvalAI's list [{"question_id", "answer"}]; MMF's ``pred_source`` beside them, "OCR" or "VOCAB" for each
-word, tells copies. Attention is that of the decoder's steps (`evaluation.attention_file`, rows "decoder step"): among its
-keys those with a box and a label are the words seen in the image. The *right* words at a step are those that spell what
-is to be said there, the step's word of the answer that most people gave; where the truth has boxes to look at, those
-with their centre in one of them. Steps for which no word is right are not judged.
+word, tells copies. Attention is that of the decoder's steps (`evaluation.attention_file`, rows "decoder step"): among
+its keys those with a box and a label are the words seen in the image. The *right* words at a step are those that spell
+what is to be said there, the step's word of the answer that most people gave; where the truth has boxes to look at,
+those with their centre in one of them. Steps for which no word is right are not judged.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 
 from tests.training.models.m4c_inputs import SIZES, inputs
 from training.attention.config import AttentionConfig
-from training.models.bert_layers import BertShape, SelfAttention
+from training.models.bert_layers import SCALED_DOT, BertShape, SelfAttention
 from training.models.m4c import M4c, M4cSizes, decoding_loss
 from training.models.m4c_config import M4cConfig
 
@@ -20,8 +20,7 @@ CONFIG = M4cConfig(hidden=24, heads=3, layers=2, feedforward=40, text_hidden=16,
 SHAPE = BertShape(12, 3, 20, 1, 0.0)
 
 
-def model(attention: AttentionConfig = AttentionConfig("scaled_dot", init="normal_002"), seed: int = 0,
-          **options) -> M4c:
+def model(attention: AttentionConfig = SCALED_DOT, seed: int = 0, **options) -> M4c:
     torch.manual_seed(seed)
     sizes = M4cSizes(SIZES["pieces"], SIZES["answers"], SIZES["objects"], SIZES["words"], True)
     made = M4c(replace(CONFIG, **options), attention, sizes).eval()
