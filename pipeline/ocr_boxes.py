@@ -24,8 +24,8 @@ def write_ocr_boxes(questions: Sequence[TextQuestion], images: Path, out: Path) 
         for key, tokens in of_image.items():
             boxes = [token.box.tolist() for token in tokens]
             if any(x2 <= x1 for x1, _, x2, _ in boxes):
-                raise HeedError(f"The words of {key!r} have no boxes here: sam-textvqa keeps them in its OCR LMDB, which "
-                                "heed import vilbert-lmdb reads, features and all.")
+                raise HeedError(f"The words of {key!r} have no boxes here: sam-textvqa keeps them in its OCR LMDB, "
+                                "which heed import vilbert-lmdb reads, features and all.")
             line = {"key": key, "path": str(_file(images, key).resolve()), "boxes": boxes}
             file.write((json.dumps(line) + "\n").encode())
     return len(of_image), sum(map(len, of_image.values()))

@@ -2,8 +2,8 @@
 
 Source: facebookresearch/mmf, tools/scripts/features/lmdb_conversion.py: feature_path, features (n, 2048), and, where
 there was an _info.npy, image_height, image_width, num_boxes, objects, cls_prob, bbox, each None where the info had it
-not. Features of OCR words are such: their boxes and images' sizes are in the imdb file, and the store has zeros. Pickles
-are read by `features.restricted`. The key is the path as MMF writes it, "train/0004c9478eeda995".
+not. Features of OCR words are such: their boxes and images' sizes are in the imdb file, and the store has zeros.
+Pickles are read by `features.restricted`. The key is the path as MMF writes it, "train/0004c9478eeda995".
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from features.errors import HeedError
 from features.regions import Regions
 from features.restricted import dictionary, load
 from pipeline.exchange.lmdb_file import open_lmdb
-from pipeline.exchange.mmf_npy import regions_of
+from pipeline.exchange.mmf_npy import numbers, regions_of, without_boxes
 from pipeline.exchange.vilbert_lmdb import items as entries
 from pipeline.sources import Item
 
@@ -33,6 +33,5 @@ def read(item: Item) -> Regions:
     if data is None:
         raise HeedError("is listed in keys and is not in the database")
     info = {name: value for name, value in dictionary(load(data)).items() if value is not None}
-    if "features" not in info:
-        raise HeedError(f"has no features (it has {', '.join(sorted(info))[:200]})")
-    return regions_of(info["features"], info, background=False)
+    features = numbers(info, "features")
+    return regions_of(features, info, background=False) if "bbox" in info else without_boxes(features)

@@ -3,9 +3,9 @@
 Source: facebookresearch/mmf, tools/scripts/features/extract_features_vmb.py: bbox (n, 4)
 xyxy pixels, num_boxes, objects (n,) class ids, cls_prob (n, classes) without background, image_width, image_height. All
 n rows are stored: num_boxes counts those above the detector's threshold. A file that is itself such a dictionary, with
-``features`` in it, is ViLBERT's; there cls_prob has the background first. Features without an info file
-are stored with boxes of zeros in an image of 0 x 0, and those of OCR words (projects/m4c/scripts/extract_ocr_frcn_feature.py; info
-ocr_boxes, ocr_tokens) with their boxes in such an image. The key is the file's path without ".npy".
+``features`` in it, is ViLBERT's; there cls_prob has the background first. Features without an info file are stored with
+boxes of zeros in an image of 0 x 0, and so are those of OCR words (projects/m4c/scripts/extract_ocr_frcn_feature.py:
+ocr_boxes, ocr_tokens), whose info does not say the image's size. The key is the file's path without ".npy".
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from pipeline.exchange.arrays import file_of, files, from_probabilities, need, r
 from pipeline.fields import Fields, Row
 from pipeline.sources import Item, read_bytes
 
-NOTE = "boxes are zeros in images of 0 x 0 where a file had no _info.npy"
+NOTE = "boxes are zeros in images of 0 x 0 where a file had no _info.npy, or one of OCR words"
 INFO = "_info"
 CLASSES = 1600
 """Of the Visual Genome detector that the published files come from."""
@@ -44,27 +44,30 @@ def read(item: Item) -> Regions:
         info = dictionary(content)
         if "features" not in info:
             raise HeedError("is an info file whose features are not beside it")
-        return regions_of(info["features"], info, background=True)
+        return regions_of(numbers(info, "features"), info, background=True)
     path = Path(item.uri.removesuffix(".npy") + f"{INFO}.npy")
     if path.exists():
         return regions_of(content, dictionary(read_npy(path.read_bytes(), objects=True)), background=False)
-    return regions_of(content, {}, background=False)
+    return without_boxes(content)
+
+
+def without_boxes(features: np.ndarray) -> Regions:
+    """Regions of which only the features (n, d) are known."""
+    if features.ndim != 2:
+        raise HeedError(f"features have shape {features.shape} where (n, d) is expected")
+    return regions(np.zeros((len(features), 4), np.float32), features, 0, 0)
 
 
 def regions_of(features: np.ndarray, info: dict[str, Any], background: bool) -> Regions:
     """Regions out of features (n, d) and what the info file says of them; ``background``: cls_prob has it first."""
-    features = _array({"features": features}, "features")
-    if features.ndim != 2:
-        raise HeedError(f"features have shape {features.shape} where (n, d) is expected")
-    n = len(features)
-    if "bbox" not in info:  # of OCR words, whose boxes and image are told elsewhere
-        boxes = _array(info, "ocr_boxes") if "ocr_boxes" in info else np.zeros((n, 4), np.float32)
-        return regions(table(boxes, n, "ocr_boxes", np.float32, 4), features, 0, 0)
-    boxes = _array(info, "bbox")
-    classes = _array(info, "objects") if "objects" in info else None
+    n = len(features) if features.ndim else 0
+    if "ocr_boxes" in info:  # of words; the imdb file has their boxes with their image's size, which this one has not
+        return without_boxes(features)
+    boxes = numbers(info, "bbox")
+    classes = numbers(info, "objects") if "objects" in info else None
     scores = None
     if "cls_prob" in info:
-        probabilities = table(_array(info, "cls_prob"), n, "cls_prob", np.float32)
+        probabilities = table(numbers(info, "cls_prob"), n, "cls_prob", np.float32)
         if classes is None:
             column = probabilities if background else np.pad(probabilities, ((0, 0), (1, 0)))
             classes, scores = from_probabilities(column, n)
@@ -74,7 +77,8 @@ def regions_of(features: np.ndarray, info: dict[str, Any], background: bool) -> 
                    whole(need(info, "image_height"), "image_height"), classes, scores)
 
 
-def _array(info: dict[str, Any], name: str) -> np.ndarray:
+def numbers(info: dict[str, Any], name: str) -> np.ndarray:
+    """The array called ``name``; `HeedError` where it is something else, or not there."""
     value = need(info, name)
     if not isinstance(value, np.ndarray) or value.dtype.kind == "O":
         raise HeedError(f"{name} is {type(value).__name__}, not an array of numbers")

@@ -13,11 +13,12 @@ from pipeline.exporter import export
 from pipeline.importer import ImportReader, open_import
 from pipeline.sources import Item
 from tests.pipeline.exchange.common import features, toy_store
+from tests.pipeline.exchange.test_mmf_lmdb import mmf_lmdb
 
 FILES = {
     "butd-tsv": "f.tsv", "lxmert-tsv": "f.tsv", "volta-tsv": "f.tsv", "uniter-npz": "f", "uniter-lmdb": "all",
     "vilbert-lmdb": "f", "volta-h5": "f.h5", "milvlg-npz": "f", "h5": "f.h5", "parquet": "f.parquet",
-    "scan-npy": "dev_ims.npy", "mmf-npy": "f", "qvhighlights-npz": "f", "mad-h5": "f.h5",
+    "scan-npy": "dev_ims.npy", "mmf-npy": "f", "mmf-lmdb": "f", "qvhighlights-npz": "f", "mad-h5": "f.h5",
     "clevr-h5": "val.h5",
 }
 """Every format: its file's name, and the file of it that is damaged."""
@@ -33,6 +34,8 @@ def sample(name, folder):
         path.mkdir()
         np.save(path / "a.npy", features(3))
         np.save(path / "a_info.npy", {"bbox": np.ones((3, 4)), "image_width": 9, "image_height": 9})
+    elif name == "mmf-lmdb":
+        mmf_lmdb(path, {"train/a": {"bbox": np.ones((3, 4)), "image_width": 9, "image_height": 9}})
     elif name == "qvhighlights-npz":
         path.mkdir()
         np.savez(path / "a.npz", features=features(3))
