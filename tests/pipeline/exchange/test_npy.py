@@ -164,7 +164,7 @@ def test_mmf_holds_rows_without_boxes_and_refuses_names_of_infos(tmp_path):
 
 def test_mmf_reads_features_of_words_whose_image_has_no_size(tmp_path):
     mmf(tmp_path / "f", "train/a", features(3), {"ocr_boxes": boxes(3).astype("f8"), "ocr_tokens": ["a", "b", "c"]})
-    mmf(tmp_path / "f", "train/none", np.zeros((0, 5), "f4"), {"ocr_boxes": np.zeros((0, 4)), "ocr_tokens": []})
+    mmf(tmp_path / "f", "train/none", np.zeros((0, 6), "f4"), {"ocr_boxes": np.zeros((0, 4)), "ocr_tokens": []})
     store, summary = imported("mmf-npy", tmp_path / "f", tmp_path / "store")
     assert not summary.failures and np.array_equal(store.regions(0).features, features(3))
     assert not store.regions(0).boxes.any() and store.regions(0).width == 0
