@@ -55,6 +55,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "evaluate vqa": ("evaluation.commands.vqa:EvaluateVqa", "answers to questions, attention at every step"),
     "evaluate generation": ("evaluation.commands.generation:EvaluateGeneration", "R-precision, named objects, IS, FID"),
     "evaluate text-vqa": ("evaluation.commands.text_vqa:EvaluateTextVqa", "answers, copied words, where one looked"),
+    "draw text-vqa": ("evaluation.commands.draw_text_vqa:DrawTextVqa", "where answers looked: words in the image"),
     "report": ("evaluation.commands.report:Report", "one page: tables, curves, attention on the photos"),
 }
 """The words of a command -> where its options and ``run`` are, and what it is for."""
