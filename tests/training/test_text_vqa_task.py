@@ -1,5 +1,6 @@
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -165,3 +166,41 @@ def test_an_image_without_a_size_is_refused(data, tmp_path):
     batch["objects"]["width"].values[1] = 0
     with pytest.raises(HeedError, match="without its size"):
         task.step(batch)
+
+
+def test_a_checkpoint_in_sam_textvqas_layout_is_started_from(data, tmp_path):
+    vectors = Path(__file__).parents[1] / "features" / "text" / "golden" / "fasttext_subwords.bin"
+    model = replace(SMALL, learned_words=False, legacy_zeros=50, text_hidden=32)
+    cfg = config(data, tmp_path / "run", model=model, fasttext=vectors)
+    first = cfg.build()
+    state = {name.replace("mmt.encoder.layer", "module.mmt.encoder.normal_layers").replace("classifier.module.",
+                                                                                           "classifier."): value
+             for name, value in first.model.state_dict().items()}
+    torch.save({"model_state_dict": state, "epoch_id": 3}, tmp_path / "best.pt")
+    again = replace(cfg, weights=tmp_path / "best.pt", loop=replace(cfg.loop, seed=5)).build()
+    batch = next(iter(first.batches(0, 0)))
+    inputs = first._inputs(batch)
+    previous = torch.ones(len(batch.samples), 2, dtype=torch.int64)
+    assert torch.equal(first.model.eval()(inputs, previous), again.model.eval()(inputs, previous))
+    with pytest.raises(HeedError, match="give the --pieces"):
+        replace(cfg, weights=tmp_path / "best.pt", fasttext=None, out=tmp_path / "other").build()
+
+
+def test_text_bert_starts_from_the_first_layers_of_a_bert(data, tmp_path):
+    """Under the names of the published checkpoints; that TextBert then is BERT the goldens of M4C show."""
+    from safetensors.torch import save_file
+
+    state = config(data, tmp_path / "run").build().model.text_bert.state_dict()
+    torch.manual_seed(9)
+    other = {name: torch.randn_like(value) for name, value in state.items()}
+    older = {"bert." + name.replace("LayerNorm.weight", "LayerNorm.gamma").replace("LayerNorm.bias", "LayerNorm.beta"):
+             value for name, value in other.items()}
+    later = {name.replace("layer.0.", "layer.1."): value.clone() for name, value in older.items() if "layer.0." in name}
+    (tmp_path / "bert").mkdir()
+    pooler = {"bert.pooler.dense.weight": torch.zeros(16, 16)}
+    save_file({**older, **later, **pooler}, tmp_path / "bert" / "model.safetensors")
+    task = config(data, tmp_path / "run", model=replace(SMALL, text_weights=str(tmp_path / "bert"))).build()
+    assert all(torch.equal(value, other[name]) for name, value in task.model.text_bert.state_dict().items())
+    with pytest.raises(HeedError, match="TextBert of width 32"):
+        wide = replace(SMALL, text_hidden=32, text_weights=str(tmp_path / "bert"))
+        config(data, tmp_path / "run", model=wide).build()

@@ -267,14 +267,19 @@ class TextVqa:
         from training.models.text_bert import load_bert
 
         config = self.config
-        if config.weights is not None:
-            return build_published(read_published(config.weights), config.model, config.attention)
         dim = self.store.identity.fields["features"].inner[0]
         if self.ocr is not None and (other := self.ocr.identity.fields["features"].inner[0]) != dim:
             raise HeedError(f"{config.ocr_store} has features of {other} numbers, {config.store} of {dim}: extract "
                             "both with one detector.")
-        model = M4c(config.model, config.attention, M4cSizes(
-            len(self.reading.pieces), len(self.reading.answers), dim, self.reading.word_dim, self.ocr is not None))
+        sizes = M4cSizes(len(self.reading.pieces), len(self.reading.answers), dim, self.reading.word_dim,
+                         self.ocr is not None)
+        if config.weights is not None:
+            model = build_published(read_published(config.weights), config.model, config.attention)
+            if model.sizes != sizes:
+                raise HeedError(f"{config.weights} is of {model.sizes}, the data and its vocabularies are of {sizes}: "
+                                "give the --pieces, --answers, --fasttext and stores that it was trained with.")
+            return model
+        model = M4c(config.model, config.attention, sizes)
         if config.model.text_weights:
             load_bert(model.text_bert, config.model.text_weights)
         return model
