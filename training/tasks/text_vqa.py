@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from training.models.m4c import Decoded, M4c
     from training.models.m4c_inputs import M4cInputs
 
+_DROP_AT = (14_000 / 27_100, 19_000 / 27_100)
+"""The study's 14,000th and 19,000th of TextVQA's 100 epochs of 271 steps."""
 PIECES_FILE, ANSWERS_FILE = "vocab.txt", "answers.txt"
 
 
@@ -72,9 +74,9 @@ class TextVqaConfig:
     attention: AttentionConfig = field(default_factory=lambda: AttentionConfig("scaled_dot", init="normal_002"))
     # The model.
     model: M4cConfig = field(default_factory=M4cConfig)
-    # The loop.
+    # The loop; the study's settings, rates dropping where they do on TextVQA.
     loop: Annotated[LoopConfig, arg(name="")] = field(default_factory=lambda: LoopConfig(
-        lr=1e-4, clip=0.25, schedule="step", drop_at=(14 / 24, 19 / 24), warmup=1000, warmup_from=0.2, epochs=100))
+        lr=1e-4, clip=0.25, schedule="step", drop_at=_DROP_AT, warmup=2000, warmup_from=0.2, epochs=100))
 
     def run(self) -> int:
         """Train, then write the test split's predictions and evaluate them."""
