@@ -16,7 +16,8 @@ class Probe:
     """Probe what a vision-and-language model's states and attention know (VALUE, Cao et al. 2020), with controls.
 
     Each probe's figures go into OUT/VARIANT as JSON, tables (CSV, Markdown, LaTeX) and heat maps; what the paper's five
-    observations come to on this subject is in OUT/observations.md. An interrupted run goes on where it stopped.
+    observations come to on this subject is in OUT/observations.md; OUT/page.html shows every head's attention on the
+    photos. An interrupted run goes on where it stopped.
     """
 
     # The model: FAMILY:PLACE (docs/subjects.md), PLACE a weights file, a folder, a name of the Hub, or SIZE=random.
@@ -33,6 +34,10 @@ class Probe:
     objects: Path | None = None
     # Folder with SentEval's probing files.
     sentences: Path | None = None
+    # Foils in SugarCrepe's or VALSE's format: a file or a folder of them.
+    foils: Path | None = None
+    # Folder of the photos, for the page; a scenes folder has its own.
+    photos: Path | None = None
     # Which probes, or all.
     probes: tuple[str, ...] = ("all",)
     # The subject itself, the same with random weights, and itself with captions of other images.

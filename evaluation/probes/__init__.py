@@ -23,6 +23,11 @@ PROBES = {
     "relations-states": "evaluation.probes.relations_states",
     "linguistic": "evaluation.probes.linguistic",
     "patterns": "evaluation.probes.patterns",
+    "ablation": "evaluation.probes.ablation",
+    "modality-ablation": "evaluation.probes.modality_ablation",
+    "faithfulness": "evaluation.probes.faithful",
+    "shapley": "evaluation.probes.shapley",
+    "foils": "evaluation.probes.foils",
 }
 """Name on the command line -> module."""
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evaluation.probes import chosen
+from evaluation.probes.cache import Cache
 from evaluation.probes.observations import write_observations
+from evaluation.probes.page import write_page
 from evaluation.probes.pairs import Pairs, make_pairs, open_store
 from evaluation.probes.run import Plan, missing, run_probes
 from features.errors import HeedError
@@ -29,7 +32,7 @@ def probe(command: Probe) -> int:
     subject = load_subject(command.subject, command.vocabulary, command.seed, features=width)
     command.out.mkdir(parents=True, exist_ok=True)
     plan = Plan(subject, pairs, command.out, names, command.variants, command.options, command.sentences,
-                command.batch, command.dtype, command.device, command.seed)
+                command.foils, command.batch, command.dtype, command.device, command.seed)
     write_json(command.out / "probe.json", {"subject": subject.name, "description": subject.description,
                                             "command": {name: _plain(value) for name, value in vars(command).items()}})
     for name, lack in missing(plan).items():
@@ -39,10 +42,13 @@ def probe(command: Probe) -> int:
         print(f"{len(pairs):,} pairs of {len(pairs.merged):,} images, {links:,} linked phrases, "
               f"{sum(len(pair.relations) for pair in pairs.pairs):,} relations; {pairs.left_out:,} annotated boxes "
               "have no region and are left out.")
-    observed = write_observations(run_probes(plan), command.out)
+    found = run_probes(plan)
+    observed = write_observations(found, command.out)
+    page = write_page(command.out, subject.name, found, observed, _readings(command), pairs.pairs if pairs else (),
+                      _photos(command))
     for one in observed:
         print(f"{one.number:>3}. {one.claim}: {one.verdict}.")
-    print(f"The results are in {command.out}.")
+    print(f"The results are in {command.out}; {page} shows the attention of every head.")
     return 0
 
 
@@ -67,6 +73,17 @@ def read_pairs(command: Probe) -> Pairs | None:
     return make_pairs(captions, objects, open_store(command.store),
                       None if command.given is None else open_store(command.given), command.regions, command.iou,
                       command.images, command.captions, command.holdout, command.seed)
+
+
+def _readings(command: Probe) -> Cache | None:
+    """The subject's own readings, where a probe needed any."""
+    path = command.out / "subject" / "readings"
+    return Cache.open(path) if (path / "cache.json").exists() else None
+
+
+def _photos(command: Probe) -> Path | None:
+    own = None if command.data is None else command.data / "images"
+    return command.photos or (own if own is not None and own.is_dir() else None)
 
 
 def _plain(value: object) -> object:

@@ -50,3 +50,10 @@ class ProbeOptions:
     penalties: tuple[float, ...] = (1.0, 0.1, 0.01)
     # Steps of L-BFGS for each.
     iterations: int = 25
+    # Pairs that the causal probes read, of held-out images first; each is read once a head.
+    causal_pairs: int = 64
+    # Steps in which explanations' tokens are taken away or put back.
+    steps: int = 10
+    # Pairs whose Shapley values are sampled, and orders of each; every order is taken backwards too.
+    shapley_pairs: int = 32
+    shapley_orders: int = 4

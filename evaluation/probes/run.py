@@ -47,6 +47,8 @@ class Plan:
     options: ProbeOptions = field(default_factory=ProbeOptions)
     sentences: Path | None = None
     """Folder of SentEval's probing files."""
+    foils: Path | None = None
+    """File or folder of foils (`pipeline.datasets.foils`)."""
     batch: int = 32
     dtype: str = "float16"
     device: str = "cpu"
@@ -72,7 +74,8 @@ def run_probes(plan: Plan) -> dict[str, dict[str, Result]]:
 def missing(plan: Plan) -> dict[str, str]:
     """Probe -> what the data lacks for it."""
     lacks = {"pairs": "captions with a store of regions (--data, --store)", "links": "phrases linked to boxes",
-             "relations": "relations between boxes", "sentences": "SentEval's probing files (--sentences)"}
+             "relations": "relations between boxes", "sentences": "SentEval's probing files (--sentences)",
+             "foils": "foils with their images' regions (--foils, --data, --store)"}
     return {name: lacks[load_probe(name).NEEDS] for name in plan.probes if not _has(plan, name)}
 
 
@@ -80,6 +83,7 @@ def _has(plan: Plan, name: str) -> bool:
     pairs = plan.pairs.pairs if plan.pairs else ()
     return {"pairs": bool(pairs), "links": any(pair.links for pair in pairs),
             "relations": any(pair.relations for pair in pairs), "sentences": plan.sentences is not None,
+            "foils": bool(pairs) and plan.foils is not None,
             }[load_probe(name).NEEDS]
 
 
@@ -95,7 +99,8 @@ def _variant(plan: Plan, variant: str, names: Sequence[str]) -> dict[str, Result
         pairs = mismatched(pairs, plan.seed)
     made_from: dict[str, Any] = {
         "subject": subject.name, "description": subject.description, "pairs": pairs.digest() if pairs else None,
-        "options": asdict(plan.options), "sentences": str(plan.sentences), "dtype": plan.dtype}
+        "options": asdict(plan.options), "sentences": str(plan.sentences), "dtype": plan.dtype,
+        "foils": str(plan.foils), "seed": plan.seed}
     done = {name: result for name in names if (result := _earlier(folder / f"{name}.json", made_from)) is not None}
     left = [name for name in names if name not in done]
     if left:
@@ -121,7 +126,8 @@ def _study(
         sentences, options = folder / "sentences", plan.options
         fill_sentences(subject, files(plan.sentences), sentences, options.sentence, options.most_sentences,
                        options.blank_regions, device=plan.device, title=f"{variant}: reading")
-    return Study(variant, cache, pairs, plan.options, folder / "scratch", sentences)
+    return Study(variant, cache, pairs, plan.options, folder / "scratch", sentences, subject, plan.foils, plan.batch,
+                 plan.device, plan.seed)
 
 
 def _probe(study: Study, name: str, folder: Path, made_from: dict[str, Any]) -> Result:

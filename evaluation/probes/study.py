@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -16,6 +16,9 @@ from evaluation.probes.options import ProbeOptions
 from evaluation.probes.pairs import Pair, Pairs
 from evaluation.probes.result import Result
 from pipeline.progress import JobProgress
+
+if TYPE_CHECKING:
+    from evaluation.subjects.subject import Subject
 
 PADDING, WORD, CLS, SEP, TASK, REGION, GLOBAL = range(7)
 """Kinds of positions, as in `evaluation.subjects.subject`, which needs torch; a test holds that they agree."""
@@ -36,6 +39,14 @@ class Study:
     """A folder for matrices too large for memory; emptied behind each probe."""
     sentences: Path | None = None
     """Folder of the sentences' pooled states (`evaluation.probes.sentences`); None where there are none."""
+    model: Subject | None = None
+    """The subject itself, for probes that intervene."""
+    foils: Path | None = None
+    """File or folder of foils; None where there are none."""
+    batch: int = 32
+    """Pairs read at once."""
+    device: str = "cpu"
+    seed: int = 0
     name: str = ""
     """The probe that is running, for its progress."""
 
@@ -50,6 +61,12 @@ class Study:
         """The pairs."""
         assert self.given is not None
         return self.given
+
+    @property
+    def subject(self) -> Subject:
+        """The subject itself."""
+        assert self.model is not None
+        return self.model
 
     @cached_property
     def images(self) -> dict[str, int]:
@@ -97,7 +114,7 @@ class Probe(Protocol):
     VARIANTS: tuple[str, ...]
     """On which variants it says something: "subject", "random", "mismatched"."""
     NEEDS: str
-    """"pairs", "links", "relations" or "sentences"."""
+    """"pairs", "links", "relations", "sentences" or "foils"."""
 
     def run(self, study: Study) -> Result:
         """Measure."""
