@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from evaluation.probes.intervening import Some, chosen_pairs, repeated, some, without
-from evaluation.probes.result import Result
+from evaluation.probes.result import Result, Row
 from evaluation.probes.study import Study
 
 TITLE = "what share of matching is the text's, by Shapley values"
@@ -44,7 +44,7 @@ def run(study: Study) -> Result:
             progress.update(place + 1)
     image_of = study.image[numbers]
     share, uniform, word, region = (study.figure(values, image_of) for values in found)
-    row = {"table": "Shapley values", "text share": share, "share of tokens that are words": uniform,
+    row: Row = {"table": "Shapley values", "text share": share, "share of tokens that are words": uniform,
            "over that": study.figure(found[0] - found[1], image_of), "of a word": word, "of a region": region}
     return Result("shapley", study.variant, (row,), {}, (), {"pairs": len(numbers), "orders": 2 * orders})
 
