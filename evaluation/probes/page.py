@@ -68,7 +68,8 @@ def _samples(cache: Cache, pairs: tuple[Pair, ...], images: Path | None, count: 
         for row, number in enumerate(part.pairs.tolist()):
             if number in wanted:
                 found[number] = _sample(cache, part, row, pairs[number], images)
-    samples, size = [], 0
+    samples: list[dict[str, Any]] = []
+    size = 0
     for number in wanted:
         size += sum(len(block["weights"]) for layer in found[number]["attention"] for block in layer.values())
         if samples and size > BYTES:
