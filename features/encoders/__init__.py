@@ -24,6 +24,7 @@ ENCODERS = {
     "torchvision": "features.encoders.torchvision_video",
     "slowfast": "features.encoders.slowfast",
     "transformers": "features.encoders.transformers_vision",
+    "scenes": "features.encoders.scenes_objects",
 }
 """Family -> module with ``load(name: EncoderName, options: EncoderOptions) -> Encoder`` and ``knows(name) -> bool``."""
 

@@ -71,10 +71,12 @@ class LearnableMask(nn.Module):
         """What the last linear layer gives there."""
         return 0.0 if self.config.combine == "add" else _ONE[self.config.output]
 
-    def forward(self, queries: Tensor, keys: Tensor | None = None) -> Tensor:
+    def forward(self, queries: Tensor, keys: Tensor | None = None, places: Tensor | None = None) -> Tensor:
         """M (batch, 1 or heads, queries, keys) of tokens (batch, length, dim); self-attention without ``keys``.
 
-        Raises `HeedError` where there are more tokens than ``longest``, unless the length is free.
+        ``places`` (columns,) int64 says which positions the columns are, where not 0, 1, 2, …: where one sequence is
+        put behind another, its first token has the same position however long that one is in this batch. Raises
+        `HeedError` where there are more tokens than ``longest``, unless the length is free.
         """
         keys = queries if keys is None else keys
         if self.config.length == "bilinear":
@@ -86,7 +88,7 @@ class LearnableMask(nn.Module):
             if self.config.cross == "both":
                 mean = keys.mean(1, keepdim=True).expand(-1, queries.shape[1], -1)
                 tokens = torch.cat([queries, mean], -1)
-            raw = self._fitted(self._split(self.network(tokens)), columns)
+            raw = self._fitted(self._split(self.network(tokens)), columns, places)
             raw = raw.transpose(-1, -2) if turned else raw
         return _OUTPUTS[self.config.output](raw)
 
@@ -102,7 +104,7 @@ class LearnableMask(nn.Module):
         """(batch, length, masks * n) to (batch, masks, length, n)."""
         return x.unflatten(-1, (self.masks, -1)).transpose(1, 2)
 
-    def _fitted(self, raw: Tensor, columns: int) -> Tensor:
+    def _fitted(self, raw: Tensor, columns: int, places: Tensor | None) -> Tensor:
         """As many columns as there are keys."""
         if self.config.length == "interpolate":
             if columns == raw.shape[-1]:
@@ -112,7 +114,7 @@ class LearnableMask(nn.Module):
         if columns > self.longest:
             raise HeedError(f"{columns} tokens are more than the mask's {self.longest} positions; make it longer, or "
                             "take the length interpolate or bilinear")
-        return raw[..., :columns]
+        return raw[..., :columns] if places is None else raw[..., places]
 
 
 class MatchedControl(nn.Module):
@@ -161,20 +163,22 @@ class LayerMasks(nn.Module):
             self.controls.extend(MatchedControl(dim, size) for _ in range(layers))
         self._penalties: list[Tensor] = []
 
-    def begin(self, queries: Tensor, keys: Tensor | None = None, valid: Tensor | None = None) -> Tensor | None:
+    def begin(
+        self, queries: Tensor, keys: Tensor | None = None, valid: Tensor | None = None, places: Tensor | None = None
+    ) -> Tensor | None:
         """What the layers share: the single mask, or None. ``valid``, bool (batch, 1, 1 or queries, keys), says where
-        there is no padding.
+        there is no padding; ``places`` as in `LearnableMask`.
         """
         self._penalties = []
-        return self._made(0, queries, keys, valid) if self.config.mask == "lam" else None
+        return self._made(0, queries, keys, valid, places) if self.config.mask == "lam" else None
 
     def layer(
         self, number: int, queries: Tensor, shared: Tensor | None, keys: Tensor | None = None,
-        valid: Tensor | None = None,
+        valid: Tensor | None = None, places: Tensor | None = None,
     ) -> tuple[Tensor, Tensor | None]:
         """The tokens that go into layer ``number``, and its mask (batch, 1 or heads, queries, keys) or None."""
         if self.config.mask == "lam-multi":
-            return queries, self._made(number, queries, keys, valid)
+            return queries, self._made(number, queries, keys, valid, places)
         return (self.controls[number](queries) if self.config.mask == "control" else queries), shared
 
     def loss(self) -> Tensor | float:
@@ -183,9 +187,11 @@ class LayerMasks(nn.Module):
             return 0.0
         return self.config.sparsity * torch.stack(self._penalties).mean()
 
-    def _made(self, number: int, queries: Tensor, keys: Tensor | None, valid: Tensor | None) -> Tensor:
+    def _made(
+        self, number: int, queries: Tensor, keys: Tensor | None, valid: Tensor | None, places: Tensor | None
+    ) -> Tensor:
         module = self.masks[number]
-        mask = module(queries, keys)
+        mask = module(queries, keys, places)
         if self.config.sparsity:
             self._penalties.append(module.penalty(mask, valid))
         return mask

@@ -1,0 +1,84 @@
+"""Multi-head attention with a learnable mask in it, under the parameter names of `torch.nn.MultiheadAttention`.
+
+A checkpoint of a model with torch's own module loads into it unchanged. It computes the explicit form on every device,
+so that with a mask that changes nothing it gives the bits of plain attention.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from training.attention.mask_config import MaskConfig
+from training.attention.masked import masked_attention
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What one call of an attention saw, kept for `training.attention.mask_maps`."""
+
+    weights: Tensor
+    """(batch, heads, queries, keys)."""
+    without: Tensor
+    """The weights as they would be without the mask."""
+    mask: Tensor | None
+    """(batch, 1 or heads, queries, keys); None for plain attention."""
+    allowed: Tensor | None
+    """Bool, broadcasts to the weights; None where no key is padding."""
+
+
+class Multihead(nn.Module):
+    """Attention from queries (batch, queries, dim) to keys and values (batch, keys, dim)."""
+
+    def __init__(self, dim: int, heads: int, dropout: float = 0.0, config: MaskConfig | None = None) -> None:
+        super().__init__()
+        self.heads, self.dropout, self.config = heads, dropout, config or MaskConfig()
+        self.in_proj_weight = nn.Parameter(torch.empty(3 * dim, dim))
+        self.in_proj_bias = nn.Parameter(torch.zeros(3 * dim))
+        self.out_proj = nn.Linear(dim, dim)
+        nn.init.xavier_uniform_(self.in_proj_weight)
+        nn.init.zeros_(self.out_proj.bias)
+        self.seen: list[Seen] | None = None
+        """Where every call is to be kept, while somebody looks."""
+
+    def forward(
+        self, query: Tensor, key: Tensor, value: Tensor, valid: Tensor | None = None, learned: Tensor | None = None
+    ) -> Tensor:
+        """(batch, queries, dim). ``valid``, bool (batch, keys) or (batch, heads, queries, keys), is True where a key is
+        no padding; ``learned`` is the mask (batch, 1 or heads, queries, keys).
+        """
+        parts = zip((query, key, value), self.in_proj_weight.chunk(3), self.in_proj_bias.chunk(3), strict=True)
+        q, k, v = (F.linear(*part).unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in parts)
+        return self.out_proj(attended(self, q, k, v, valid, learned))
+
+
+class Attended(nn.Module):
+    """The same without projections in front, as Conditional DETR's decoder has it: ``out_proj`` is its only layer."""
+
+    def __init__(self, dim: int, heads: int, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.heads, self.dropout, self.config = heads, dropout, MaskConfig()
+        self.out_proj = nn.Linear(dim, dim)
+        nn.init.zeros_(self.out_proj.bias)
+        self.seen: list[Seen] | None = None
+
+    def forward(self, query: Tensor, key: Tensor, value: Tensor, valid: Tensor | None = None) -> Tensor:
+        """(batch, queries, dim) of query and key (batch, heads, length, n) and value (batch, heads, keys, dim/heads)."""
+        return self.out_proj(attended(self, query, key, value, valid, None))
+
+
+def attended(
+    module: Multihead | Attended, q: Tensor, k: Tensor, v: Tensor, valid: Tensor | None, learned: Tensor | None
+) -> Tensor:
+    """The heads' contexts side by side, (batch, queries, dim); kept in ``module.seen`` where somebody looks."""
+    allowed = valid[:, None, None] if valid is not None and valid.dim() == 2 else valid
+    dropout = module.dropout if module.training else 0.0
+    context, weights = masked_attention(q, k, v, learned, module.config, allowed, dropout, form="explicit")
+    if module.seen is not None and weights is not None:
+        plain = masked_attention(q, k, v, None, module.config, allowed)[1] if learned is not None else weights
+        assert plain is not None
+        module.seen.append(Seen(weights, plain, learned, allowed))
+    return context.transpose(1, 2).flatten(2)
