@@ -1,14 +1,15 @@
 """What objects of a rendered video look like and what they do: the scenes detector on each frame, and its tracks.
 
-``scenes:objects``, with the detector's shipped weights, or ``=PATH``. A window is four frames, two a second. Objects are
-followed from frame to frame by look and place; each track says how probable every shape, colour, size and texture is
-(`a`, 23 numbers) and what it does (`m`, 13 numbers); the feature is the sum over tracks of their products a m', so that
-it says which shape moves, which colour grows, and so on: (23 x 13) numbers.
+``scenes:objects``, with the detector's shipped weights, or ``=PATH``. A window is four frames, two a second. Objects
+are followed from frame to frame by look and place; of each it is known how probable every shape, colour, size and
+texture is (a, 23 numbers) and what it does (m, 13 numbers). The feature is the sum over objects of the products a m',
+23 x 13 numbers, so that it says which shape moves, which colour grows, and so on.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 import scipy.optimize
@@ -17,6 +18,7 @@ from torch import Tensor
 
 from features.detectors.detector import DetectorOptions
 from features.detectors.frcnn import FasterRCNNDetector
+from features.detectors.scenes_frcnn import load as load_detector
 from features.detectors.scenes_model import SIDE
 from features.encoders.encoder import Encoder, EncoderName, EncoderOptions, settled_device
 from features.encoders.pixels import Pixels
@@ -43,12 +45,10 @@ def knows(name: str) -> bool:
 
 def load(name: EncoderName, options: EncoderOptions) -> Encoder:
     """Load the detector; raises `HeedError` where its weights do not fit."""
-    from features.detectors import load_detector
-
     if name.name not in ("objects", ""):
         raise HeedError(f"The family scenes has one encoder, scenes:objects, not {name.name!r}.")
     device = settled_device(options)
-    detector = load_detector("scenes", DetectorOptions(
+    detector = load_detector(DetectorOptions(
         weights=name.weights or "default", boxes=(0, 10), score_threshold=0.3, nms=0.5, device=str(device),
         threads=options.threads))
     looks = sum(len(names) for names in (detector.describe()["classes"], *detector.describe()["attributes"].values()))
@@ -94,7 +94,7 @@ def _objects(detector: FasterRCNNDetector, regions: Regions) -> Objects:
 
 def pooled(frames: Sequence[Objects], looks: int) -> np.ndarray:
     """The feature of a window: (looks x measures,) float32, zeros where nothing is seen."""
-    total = np.zeros((looks, len(MEASURES)), np.float32)
+    total: np.ndarray = np.zeros((looks, len(MEASURES)), np.float32)
     for objects in frames:
         if len(objects):
             measures = np.zeros((len(objects), len(MEASURES)), np.float32)
@@ -102,7 +102,7 @@ def pooled(frames: Sequence[Objects], looks: int) -> np.ndarray:
             measures[:, -1] = _near(objects) / len(frames)
             total += objects.looks.T @ measures
     steps = max(1, len(frames) - 1)
-    for before, after in zip(frames[:-1], frames[1:], strict=True):
+    for before, after in pairwise(frames):
         first, second = _same(before, after)
         if len(first):
             measures = _change(before, after, first, second) / steps
@@ -114,7 +114,7 @@ def pooled(frames: Sequence[Objects], looks: int) -> np.ndarray:
 
 
 def _near(objects: Objects) -> np.ndarray:
-    distance = np.linalg.norm(objects.centres[:, None] - objects.centres[None], axis=2)
+    distance: np.ndarray = np.linalg.norm(objects.centres[:, None] - objects.centres[None], axis=2)
     np.fill_diagonal(distance, NEAR)
     return np.clip(1 - distance.min(1) / NEAR, 0, 1)
 

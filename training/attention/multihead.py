@@ -66,7 +66,7 @@ class Attended(nn.Module):
         self.seen: list[Seen] | None = None
 
     def forward(self, query: Tensor, key: Tensor, value: Tensor, valid: Tensor | None = None) -> Tensor:
-        """(batch, queries, dim) of query and key (batch, heads, length, n) and value (batch, heads, keys, dim/heads)."""
+        """(batch, queries, dim) of query and key (batch, heads, length, n), value (batch, heads, keys, dim / heads)."""
         return self.out_proj(attended(self, query, key, value, valid, None))
 
 

@@ -43,9 +43,9 @@ class Published:
         given = {name: tensor.shape for name, tensor in self.tensors.items()}
         if wanted != given:
             name = next(name for name in {**wanted, **given} if wanted.get(name) != given.get(name))
-            there, here = given.get(name), wanted.get(name)
-            raise HeedError(f"The checkpoint does not fit the model: {name} is "
-                            f"{list(there) if there else 'missing'} in it and {list(here) if here else 'unknown'} here.")
+            there = list(given[name]) if name in given else "missing"
+            here = list(wanted[name]) if name in wanted else "unknown"
+            raise HeedError(f"The checkpoint does not fit the model: {name} is {there} in it and {here} here.")
         model.load_state_dict(self.tensors, strict=False)
 
 

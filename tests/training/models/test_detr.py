@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import replace
+from itertools import permutations
 from pathlib import Path
 
 import numpy as np
@@ -75,8 +76,8 @@ def test_outputs_are_the_released_codes(name: str) -> None:
     assert torch.allclose(found.spans, gold["spans"], atol=1e-5)
     assert torch.allclose(found.logits, gold["logits"], atol=1e-5)
     assert torch.allclose(found.saliency[mask], gold["saliency"][mask], atol=1e-5)
-    for (spans, logits), s, l in zip(found.auxiliary, gold["aux_spans"], gold["aux_logits"], strict=True):
-        assert torch.allclose(spans, s, atol=1e-5) and torch.allclose(logits, l, atol=1e-5)
+    for (spans, logits), s, c in zip(found.auxiliary, gold["aux_spans"], gold["aux_logits"], strict=True):
+        assert torch.allclose(spans, s, atol=1e-5) and torch.allclose(logits, c, atol=1e-5)
     if name == "qd-detr":
         assert torch.allclose(found.negative[mask], gold["negative"][mask], atol=1e-5)
     video, video_mask, text, text_mask = inputs(gold)
@@ -118,7 +119,9 @@ def test_a_released_checkpoint_loads_with_nothing_missing_or_unexpected(name: st
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("mask", [MaskConfig("lam"), LAM, MaskConfig("control"), MaskConfig("lam", "add", heads="each")])
+@pytest.mark.parametrize("mask", [
+    MaskConfig("lam"), LAM, MaskConfig("control"), MaskConfig("lam", "add", heads="each"),
+])  # fmt: skip
 def test_an_identity_start_is_the_model_without_a_mask_bit_for_bit(name: str, mask: MaskConfig) -> None:
     batch = inputs(golden(name))
     plain, masked = made(name)(*batch, negatives=True), made(name, mask)(*batch, negatives=True)
@@ -166,10 +169,9 @@ def test_every_window_is_answered_once_and_at_the_least_cost() -> None:
         giou = generalised_iou(to_edges(a), to_edges(b))
         return float(10 * (a - b).abs().sum() - giou - 4 * logits[0, p].softmax(-1)[0])
 
-    from itertools import permutations
-
     best = min(sum(cost(p, t) for t, p in enumerate(order)) for order in permutations(range(4), 3))
-    assert sum(cost(p, t) for p, t in zip(rows.tolist(), columns.tolist(), strict=True)) == pytest.approx(best, rel=1e-5)
+    total = sum(cost(p, t) for p, t in zip(rows.tolist(), columns.tolist(), strict=True))
+    assert total == pytest.approx(best, rel=1e-5)
 
 
 def test_spans_and_their_generalised_iou() -> None:
@@ -190,7 +192,8 @@ def test_a_batch_without_any_window_has_a_loss_and_gradients_that_are_numbers(na
     size = len(gold["video"])
     pairs = Pairs(torch.zeros(size, 2, dtype=torch.int64), torch.zeros(size, 2, dtype=torch.int64),
                   torch.zeros(size, dtype=torch.bool))
-    targets = Targets([torch.zeros(0, 2)] * size, pairs, torch.zeros_like(gold["ratings"]), inputs(gold)[1], pairs.known)
+    nothing = torch.zeros_like(gold["ratings"])
+    targets = Targets([torch.zeros(0, 2)] * size, pairs, nothing, inputs(gold)[1], pairs.known)
     total, losses = moment_loss(found, targets, DetrLoss())
     total.backward()
     assert torch.isfinite(total) and losses["span"].item() == 0
