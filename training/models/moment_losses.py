@@ -1,7 +1,7 @@
 """The losses of Moment-DETR and QD-DETR: which prediction answers which window, and what each costs.
 
-Definitions as released (jayleicn/moment_detr and wjun0830/QD-DETR, model.py and matcher.py). A pair of clips is one that
-should be more salient and one that should be less so.
+Definitions as released (jayleicn/moment_detr and wjun0830/QD-DETR, model.py and matcher.py). A pair of clips is one
+that should be more salient and one that should be less so.
 """
 
 from __future__ import annotations
