@@ -97,10 +97,9 @@ def pooled(frames: Sequence[Objects], looks: int) -> np.ndarray:
     total: np.ndarray = np.zeros((looks, len(MEASURES)), np.float32)
     for objects in frames:
         if len(objects):
-            measures = np.zeros((len(objects), len(MEASURES)), np.float32)
-            measures[:, 0] = 1 / len(frames)
-            measures[:, -1] = _near(objects) / len(frames)
-            total += objects.looks.T @ measures
+            place = np.zeros((len(objects), len(MEASURES)), np.float32)
+            place[:, 0], place[:, -1] = 1 / len(frames), _near(objects) / len(frames)
+            total += objects.looks.T @ place
     steps = max(1, len(frames) - 1)
     for before, after in pairwise(frames):
         first, second = _same(before, after)
