@@ -61,24 +61,30 @@ class GridStem(nn.Module):
 
 
 class RegionStem(nn.Module):
-    """Linear layers with ELUs on each region's features and box."""
+    """Linear layers with ELUs on each region's features and box; published MAC knows grids alone.
+
+    The first layer is LXMERT's and M4C's, LN(W f + b) + LN(W' g + b'), so that where a region is counts as much as what
+    it shows, however large a detector's features are (Tan and Bansal 2019, equation 1, without its half).
+    """
 
     def __init__(self, config: MacConfig, feature_dim: int) -> None:
         super().__init__()
-        sizes = [feature_dim + BOX, *[config.dim] * config.stem_layers]
-        self.layers = nn.ModuleList(xavier(nn.Linear(a, b)) for a, b in pairwise(sizes))
+        dim = config.dim
+        self.features, self.boxes = xavier(nn.Linear(feature_dim, dim)), xavier(nn.Linear(BOX, dim))
+        self.norm_features, self.norm_boxes = nn.LayerNorm(dim), nn.LayerNorm(dim)
+        self.layers = nn.ModuleList(xavier(nn.Linear(dim, dim)) for _ in range(config.stem_layers - 1))
         self.dropout = nn.Dropout(config.drop_stem)
 
     def forward(self, features: Tensor, boxes: Tensor, mask: Tensor) -> Tensor:
         """Features (batch, regions, feature_dim) of any float type and boxes (batch, regions, 5), see `box_geometry`,
         to (batch, regions, dim).
         """
-        dtype = self.layers[0].weight.dtype
-        x = self.dropout(torch.where(mask.unsqueeze(-1), features, 0).to(dtype))
-        geometry = torch.where(mask.unsqueeze(-1), boxes, 0).to(dtype)  # where a box is, is never dropped
-        x = torch.cat([x, geometry], -1)
-        for number, layer in enumerate(self.layers):
-            x = F.elu(layer(self.dropout(x) if number else x))
+        dtype = self.features.weight.dtype
+        of_features, of_boxes = (torch.where(mask.unsqueeze(-1), x, 0).to(dtype) for x in (features, boxes))
+        x = self.norm_features(self.features(self.dropout(of_features))) + self.norm_boxes(self.boxes(of_boxes))
+        x = F.elu(x)
+        for layer in self.layers:
+            x = F.elu(layer(self.dropout(x)))
         return x
 
 

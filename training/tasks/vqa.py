@@ -132,7 +132,8 @@ class Vqa:
         self.key = key_of(self.store, (question.key for question in questions))
         self._ids: dict[str, np.ndarray] = {}
         self._splits: dict[str, list[Question]] = {}
-        known = [question for question in questions if self._targets(question)]
+        self._worth = {question.id: self._targets(question) for question in questions}
+        known = [question for question in questions if self._worth[question.id]]
         if not known:
             raise HeedError(f"None of the {len(questions)} training questions of {config.questions} has an answer that "
                             f"is given {config.min_answers} times; lower --min-answers.")
@@ -158,10 +159,11 @@ class Vqa:
         import torch.nn.functional as F
 
         logits = self._forward(batch).logits.float()
+        worth = [self._worth[question.id] for question in batch.samples]
+        rows = torch.arange(len(worth)).repeat_interleave(torch.tensor([len(one) for one in worth]))
         targets = torch.zeros(logits.shape)
-        for row, question in enumerate(batch.samples):
-            for answer, worth in self._targets(question).items():
-                targets[row, answer] = worth
+        targets[rows, [answer for one in worth for answer in one]] = torch.tensor(
+            [value for one in worth for value in one.values()])
         targets = targets.to(self.device)
         right = targets.gather(1, logits.argmax(1, keepdim=True)).mean()
         if self.config.targets == "soft":

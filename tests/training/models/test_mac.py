@@ -50,6 +50,13 @@ def linear(layer, x):
     return [sum(a * c for a, c in zip(row, x, strict=True)) + d for row, d in zip(w, b, strict=True)]
 
 
+def norm(layer, x):
+    mean = sum(x) / len(x)
+    deviation = math.sqrt(sum((v - mean) ** 2 for v in x) / len(x) + 1e-5)
+    w, b = layer.weight.tolist(), layer.bias.tolist()
+    return [(v - mean) / deviation * w[i] + b[i] for i, v in enumerate(x)]
+
+
 def elu(x):
     return [v if v > 0 else math.exp(v) - 1 for v in x]
 
@@ -105,8 +112,11 @@ def reference(mac, control_variant, read_variant, features, boxes, mask, tokens,
     words, question = states[0].tolist(), last[:, 0].flatten().tolist()
     base = []
     for cell in range(int(mask[sample].sum())):
-        x = features[sample, cell].double().tolist() + boxes[sample, cell].tolist()
-        for layer in mac.stem.layers:
+        stem = mac.stem
+        x = elu([a + b for a, b in zip(
+            norm(stem.norm_features, linear(stem.features, features[sample, cell].double().tolist())),
+            norm(stem.norm_boxes, linear(stem.boxes, boxes[sample, cell].tolist())), strict=True)])
+        for layer in stem.layers:
             x = elu(linear(layer, x))
         base.append(x)
     memory, before = mac.first_memory.tolist(), question
