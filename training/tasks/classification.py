@@ -3,10 +3,10 @@
     heed train classification --images IMAGENET --out RUN --mask.mask lam
 
 IMAGENET is a folder with train/CLASS/… and val/CLASS/…; tars, scenes and a heed store do as well
-(`pipeline.datasets.labelled_images`). The recipe is DeiT's (Touvron et al. 2021, arXiv 2012.12877, table 9): AdamW at
-5e-4 for 512 images, cosine over 300 epochs with 5 of warm-up, RandAugment, mixup, cutmix, erasing, label smoothing and
-stochastic depth. `RECIPE` and the options in `benchmarks/classification.py` are a small one for rendered scenes, whose
-label is the setting: minutes on one core.
+(`pipeline.datasets.labelled_images`). The defaults are DeiT's recipe (Touvron et al. 2021, arXiv 2012.12877, table 9):
+AdamW at 5e-4 for 512 images, cosine over 300 epochs with 5 of warm-up, RandAugment, mixup, cutmix, erasing, label
+smoothing and stochastic depth. `benchmarks/classification.py` has a small one for rendered scenes, whose label is the
+setting: minutes on one core.
 
 Light to import: torch and timm come with `build`.
 """
