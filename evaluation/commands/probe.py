@@ -64,6 +64,8 @@ class Probe:
     dtype: Literal["float16", "float32"] = "float16"
     # Where the subject runs: cpu, cuda, auto.
     device: str = "cpu"
+    # Draw the heat maps.
+    pictures: bool = True
     # Which images are drawn, which random weights, whose captions are swapped.
     seed: int = 0
 

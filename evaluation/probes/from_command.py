@@ -32,7 +32,7 @@ def probe(command: Probe) -> int:
     subject = load_subject(command.subject, command.vocabulary, command.seed, features=width)
     command.out.mkdir(parents=True, exist_ok=True)
     plan = Plan(subject, pairs, command.out, names, command.variants, command.options, command.sentences,
-                command.foils, command.batch, command.dtype, command.device, command.seed)
+                command.foils, command.batch, command.dtype, command.device, command.pictures, command.seed)
     write_json(command.out / "probe.json", {"subject": subject.name, "description": subject.description,
                                             "command": {name: _plain(value) for name, value in vars(command).items()}})
     for name, lack in missing(plan).items():

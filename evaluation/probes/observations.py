@@ -8,7 +8,7 @@ side: the subject's lower end above the bound, or above the upper end of the sam
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from evaluation.bootstrap import Figure
@@ -49,10 +49,17 @@ class Observation:
         return "supported" if all(condition.holds for condition in self.conditions) else "not supported"
 
 
+_NO_CONTROL = Condition("more than with random weights: not measured, or the subject's own weights are random", False)
+"""Random weights are biased, too, and images alone do not show it: without this control nothing is supported."""
+
+
 def observe(found: Found) -> list[Observation]:
     """The five."""
-    return [_text_over_image(found), _cross_modal_heads(found), _coreference(found), _relations(found),
+    each = [_text_over_image(found), _cross_modal_heads(found), _coreference(found), _relations(found),
             _linguistic(found)]
+    if "random" in found:
+        return each
+    return [replace(one, conditions=(*one.conditions, _NO_CONTROL)) if one.conditions else one for one in each]
 
 
 def write_observations(found: Found, folder: Path) -> list[Observation]:

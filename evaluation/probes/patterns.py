@@ -16,11 +16,12 @@ are measured block by block, each its own softmax, so that "across" and "block" 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from evaluation.probes.cache import LayerInfo, Part
+from evaluation.probes.cache import LayerInfo, Part, part_path
 from evaluation.probes.result import HeadMap, Result, Row, head_map
 from evaluation.probes.study import CLS, GLOBAL, PADDING, REGION, SEP, TASK, WORD, Study
 
@@ -66,9 +67,36 @@ def run(study: Study) -> Result:
     maps: dict[str, HeadMap] = {
         score: head_map(names, [mean[at] for mean in means], score) for at, score in enumerate(SCORES[:-1])
         if any(np.isfinite(mean[at]).any() for mean in means)}
-    maps["class"] = head_map(names, [[float(CLASSES.index(name)) for name in line] for line in classes],
-                             ", ".join(f"{number} {name}" for number, name in enumerate(CLASSES)))
-    return Result("patterns", study.variant, tuple(rows), maps, (), {"rule": " ".join((__doc__ or "").split())})
+    maps["class"] = head_map(names, [[float(CLASSES.index(name)) for name in line] for line in classes], "class",
+                             classes=CLASSES)
+    return Result("patterns", study.variant, tuple(rows), maps, (), {"rule": " ".join((__doc__ or "").split())},
+                  {"first-pair": mosaic(study, groups)})
+
+
+def mosaic(study: Study, groups: Sequence[_Group]) -> np.ndarray:
+    """The first pair's attention, (height, width, 3) uint8: a row for each layer (or block), a map for each head.
+
+    Queries down, keys across, words before regions with a blue line between; the square root of a weight is its
+    darkness, so that small ones are seen.
+    """
+    with Part(part_path(study.cache.path, 0)) as part:
+        kinds = {"text": part.text_kinds[0] != PADDING, "image": part.image_kinds[0] != PADDING}
+        lines = []
+        for group in groups:
+            ends = [block.split("->") for block in group.blocks]
+            sides = [[side for side in ("text", "image") if any(end[at] == side for end in ends)] for at in (0, 1)]
+            whole = np.concatenate([np.concatenate([
+                part.block(group.layer.name, f"{query}->{key}")[0][:, kinds[query]][:, :, kinds[key]]
+                for key in sides[1]], 2) for query in sides[0]], 1)
+            pixels = np.repeat((255 * (1 - np.sqrt(whole)))[..., None], 3, 3).astype(np.uint8)
+            for at, axis in ((0, 1), (1, 2)):
+                if len(sides[at]) == 2:
+                    pixels = np.insert(pixels, kinds["text"].sum(), 255, axis)
+                    np.moveaxis(pixels, axis, 0)[kinds["text"].sum()] = (60, 110, 220)
+            lines.append(np.concatenate(list(np.pad(pixels, ((0, 0), (0, 3), (0, 3), (0, 0)), constant_values=200)), 1))
+    widest = max(line.shape[1] for line in lines)
+    lines = [np.pad(line, ((0, 0), (0, widest - line.shape[1]), (0, 0)), constant_values=255) for line in lines]
+    return np.concatenate(lines)
 
 
 def classify(score: dict[str, float], joint: bool) -> str:

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from evaluation.bootstrap import Figure
 from features.errors import HeedError
 from pipeline.atomic import write_json
@@ -28,6 +30,8 @@ class HeadMap:
     """What the numbers are, for the picture."""
     middle: float | None = None
     """The number that means nothing special (chance, uniform): colours turn there."""
+    classes: tuple[str, ...] = ()
+    """Where values are numbers of classes, their names."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,8 @@ class Result:
     """What could not be measured and why, and choices that one has to know to read the figures."""
     choices: dict[str, Any] = field(default_factory=dict)
     """The options that this probe used."""
+    pictures: dict[str, np.ndarray] = field(default_factory=dict, compare=False, repr=False)
+    """Pictures (height, width, 3) uint8 that are only drawn: they are files beside the result, not in it."""
 
     @property
     def tables(self) -> dict[str, list[Row]]:
@@ -65,6 +71,7 @@ def save(result: Result, path: Path, made_from: dict[str, Any]) -> None:
         "choices": result.choices, "notes": list(result.notes),
         "rows": [{key: _plain(value) for key, value in row.items()} for row in result.rows],
         "maps": {name: {"layers": list(found.layers), "unit": found.unit, "middle": found.middle,
+                        "classes": list(found.classes),
                         "values": [[_plain(value) for value in line] for line in found.values]}
                  for name, found in result.maps.items()},
     })
@@ -75,9 +82,10 @@ def load(path: Path) -> tuple[Result, dict[str, Any]]:
     try:
         said = json.loads(path.read_text(encoding="utf-8"))
         rows = tuple({key: _figure(value) for key, value in row.items()} for row in said["rows"])
-        maps = {name: HeadMap(tuple(found["layers"]), tuple(tuple(math.nan if v is None else float(v) for v in line)
-                                                            for line in found["values"]),
-                              found["unit"], found["middle"]) for name, found in said["maps"].items()}
+        maps = {name: HeadMap(
+            tuple(found["layers"]),
+            tuple(tuple(math.nan if v is None else float(v) for v in line) for line in found["values"]),
+            found["unit"], found["middle"], tuple(found["classes"])) for name, found in said["maps"].items()}
         return Result(said["probe"], said["variant"], rows, maps, tuple(said["notes"]), said["choices"]), \
             said["made_from"]
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -85,9 +93,10 @@ def load(path: Path) -> tuple[Result, dict[str, Any]]:
 
 
 def head_map(layers: Sequence[str], values: Sequence[Sequence[float]], unit: str = "",
-             middle: float | None = None) -> HeadMap:
+             middle: float | None = None, classes: Sequence[str] = ()) -> HeadMap:
     """A `HeadMap` of arrays."""
-    return HeadMap(tuple(layers), tuple(tuple(float(v) for v in line) for line in values), unit, middle)
+    return HeadMap(tuple(layers), tuple(tuple(float(v) for v in line) for line in values), unit, middle,
+                   tuple(classes))
 
 
 def _plain(value: Value) -> Any:

@@ -52,6 +52,8 @@ class Plan:
     batch: int = 32
     dtype: str = "float16"
     device: str = "cpu"
+    pictures: bool = True
+    """Whether heat maps are drawn."""
     seed: int = 0
     """Of random weights and of mismatched captions."""
 
@@ -106,7 +108,7 @@ def _variant(plan: Plan, variant: str, names: Sequence[str]) -> dict[str, Result
     if left:
         study = _study(plan, variant, subject, pairs, folder, left)
         for name in left:
-            done[name] = _probe(study, name, folder, made_from)
+            done[name] = _probe(study, name, folder, made_from, plan.pictures)
     return {name: done[name] for name in names}
 
 
@@ -130,7 +132,7 @@ def _study(
                  plan.device, plan.seed)
 
 
-def _probe(study: Study, name: str, folder: Path, made_from: dict[str, Any]) -> Result:
+def _probe(study: Study, name: str, folder: Path, made_from: dict[str, Any], pictures: bool) -> Result:
     shutil.rmtree(study.scratch, ignore_errors=True)
     study.scratch.mkdir(parents=True)
     try:
@@ -138,7 +140,8 @@ def _probe(study: Study, name: str, folder: Path, made_from: dict[str, Any]) -> 
     finally:
         shutil.rmtree(study.scratch, ignore_errors=True)
     write_tables(result, folder)
-    draw_maps(result, folder)
+    if pictures:
+        draw_maps(result, folder)
     save(result, folder / f"{name}.json", made_from)
     return result
 

@@ -88,7 +88,8 @@ def test_real_probing_files_go_through_a_random_subject_end_to_end(tmp_path):
     texts = [sentence.text for file in files(place).values() for sentence in read(file)]
     subject = tiny_uniter(vocabulary(tmp_path / "vocab.txt", texts), 5)
     options = ProbeOptions(resamples=50, most_sentences=240, iterations=15)
-    found = run_probes(Plan(subject, None, tmp_path / "out", ["linguistic"], ["subject", "random"], options, place))
+    found = run_probes(Plan(subject, None, tmp_path / "out", ["linguistic"], ["subject", "random"], options, place,
+                            pictures=False))
     for results in found.values():
         result = results["linguistic"]
         best = {row["task"]: row for row in result.find(linguistic.BEST)}

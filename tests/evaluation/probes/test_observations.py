@@ -37,26 +37,29 @@ def verdicts(found):
 
 def test_what_holds_in_every_condition_is_supported():
     assert verdicts({"subject": results(), "random": results(False)}) == ["supported"] * 5
-    assert verdicts({"subject": results()}) == ["supported"] * 5
 
 
 def test_what_random_weights_show_as_well_is_not_supported():
     assert verdicts({"subject": results(), "random": results()}) == ["not supported"] * 5
 
 
+def test_without_random_weights_beside_it_nothing_is_supported():
+    assert verdicts({"subject": results()}) == ["not supported"] * 5
+
+
 def test_an_interval_that_reaches_its_bound_is_not_enough():
     found = results()
     rows = [{**row, "over box": figure(0.005)} for row in found["relations-attention"].rows]
     found["relations-attention"] = replace(found["relations-attention"], rows=tuple(rows))
-    assert verdicts({"subject": found})[3] == "not supported" and verdicts({"subject": found})[2] == "supported"
+    assert verdicts({"subject": found, "random": results(False)})[2:4] == ["supported", "not supported"]
 
 
 def test_more_text_than_image_by_number_alone_is_not_supported():
     found = results()
     rows = [{**row, "ratio": figure(1.0)} for row in found["importance"].rows]
     found["importance"] = replace(found["importance"], rows=tuple(rows))
-    one = observe({"subject": found})[0]
-    assert one.verdict == "not supported" and [c.holds for c in one.conditions] == [True, False]
+    one = observe({"subject": found, "random": results(False, -0.1)})[0]
+    assert one.verdict == "not supported" and [c.holds for c in one.conditions] == [True, False, True]
 
 
 def test_what_was_not_run_or_has_no_figures_is_not_measured(tmp_path):
@@ -71,6 +74,6 @@ def test_what_was_not_run_or_has_no_figures_is_not_measured(tmp_path):
 
 @pytest.mark.parametrize("good", [True, False])
 def test_the_page_lists_every_condition_with_its_figures(tmp_path, good):
-    write_observations({"subject": results(good)}, tmp_path)
+    write_observations({"subject": results(good), "random": results(False)}, tmp_path)
     text = (tmp_path / "observations.md").read_text()
     assert text.count("## ") == 5 and ("- [ ]" in text) != good and "0.300 [0.290, 0.310]" in text

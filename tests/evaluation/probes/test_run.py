@@ -132,7 +132,7 @@ def test_a_wrong_name_is_told_with_the_nearest():
 
 def test_the_options_that_made_a_result_are_in_it(data, tmp_path):
     pairs, words = data
-    run_probes(Plan(tiny_uniter(words, DIM), pairs, tmp_path, ["fusion"], ["subject"], QUICK))
+    run_probes(Plan(tiny_uniter(words, DIM), pairs, tmp_path, ["fusion"], ["subject"], QUICK, pictures=False))
     said = json.loads((tmp_path / "subject" / "fusion.json").read_text())
     assert said["choices"] == {"kmeans_init": "k-means++", "kmeans_starts": 10, "nmi": "arithmetic", "exclude": "both"}
     assert said["made_from"]["options"]["resamples"] == 20
