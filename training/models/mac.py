@@ -81,17 +81,16 @@ class Mac(nn.Module):
         words, question = self.encoder(tokens, lengths)
         real = torch.arange(words.shape[1], device=words.device) < lengths.to(words.device).unsqueeze(1)
         base = self.stem(features, boxes, mask)
-        memory, control = self.first_memory.expand(len(base), -1), question
+        memory = self.first_memory.expand(len(base), -1)
         kept = F.dropout(torch.ones_like(memory), self.config.drop_memory, self.training)  # one draw for all steps
-        controls, reads = [], []
-        for step in range(self.config.steps):
-            control, of_words = self.control(step, question, words, real, control)
-            read, of_cells = self.read(memory * kept, base, mask, control)
+        controls, of_words = self.control(question, words, real)
+        once = None if self.training and self.config.drop_read else self.read.of_base(base)
+        of_cells = []
+        for control in controls.unbind(1):
+            read, weights = self.read(memory * kept, base, mask, control, once)
             memory = self.write(memory, read)
-            controls.append(of_words)
-            reads.append(of_cells)
-        return MacOutput(self._answer(memory, question), torch.stack(controls, 1).unsqueeze(1),
-                         torch.stack(reads, 1).unsqueeze(1))
+            of_cells.append(weights)
+        return MacOutput(self._answer(memory, question), of_words.unsqueeze(1), torch.stack(of_cells, 1).unsqueeze(1))
 
     def _answer(self, memory: Tensor, question: Tensor) -> Tensor:
         x = memory if self.question is None else torch.cat([memory, self.question(question)], -1)

@@ -47,14 +47,17 @@ class UnitAttention(nn.Module):
             self.combine = learned_sum(dim)
 
     def forward(self, query: Tensor, keys: Tensor, mask: Tensor) -> Tensor:
-        """Weights (batch, keys) of query (batch, dim) over keys (batch, keys, dim); zero where the mask is False."""
+        """Weights (..., keys) of query (..., dim) over keys (..., keys, dim); zero where the mask (..., keys) is False.
+
+        Leading dimensions broadcast.
+        """
         vectors = self.vectors(query.unsqueeze(-2), keys)
         vectors = self.dropout(vectors if self.between is None else self.between(vectors))
         scores = vectors.sum(-1) if self.combine is None else self.combine(vectors).squeeze(-1)
         return masked_softmax(scores, mask)
 
     def vectors(self, query: Tensor, keys: Tensor) -> Tensor:
-        """Vectors of interaction (batch, keys, dim) of query (batch, 1, dim) and keys (batch, keys, dim)."""
+        """Vectors of interaction (..., keys, dim) of query (..., 1, dim) and keys (..., keys, dim)."""
         query, keys = self.score.fold(query, keys)
         if hasattr(self.score, "pair"):
             return torch.tanh(query + keys)

@@ -37,14 +37,22 @@ class ControlUnit(nn.Module):
             attention = replace(attention, side="query" if attention.side == "key" else "key")
         self.attention = UnitAttention(dim, attention, config.control_combiner)
 
-    def forward(self, number: int, question: Tensor, words: Tensor, mask: Tensor, before: Tensor
-                ) -> tuple[Tensor, Tensor]:
-        """Control (batch, dim) of step ``number`` and its weights (batch, words)."""
-        wanted = self.step[number](torch.tanh(self.question(question)))
-        if self.merge is not None:
-            wanted = self.merge(torch.cat([before, wanted], -1))
-        weights = self.attention(wanted, words, mask)
-        return summary(weights, words), weights
+    def forward(self, question: Tensor, words: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Controls (batch, steps, dim) of all steps, and their weights (batch, steps, words).
+
+        No step waits for the memory, so all are one; with ``feed_control`` they follow each other, from c_0 = question.
+        """
+        hidden = torch.tanh(self.question(question))
+        wanted = torch.stack([step(hidden) for step in self.step], 1)
+        if self.merge is None:
+            weights = self.attention(wanted, words.unsqueeze(1), mask.unsqueeze(1))
+            return weights @ words, weights
+        before, found = question, []
+        for one in wanted.unbind(1):
+            found.append(self.attention(self.merge(torch.cat([before, one], -1)), words, mask))
+            before = summary(found[-1], words)
+        weights = torch.stack(found, 1)
+        return weights @ words, weights
 
 
 class ReadUnit(nn.Module):
@@ -67,11 +75,21 @@ class ReadUnit(nn.Module):
         self.after = xavier(nn.Linear(dim, dim)) if config.memory_layers == 2 else nn.Identity()
         self.attention = UnitAttention(dim, attention, config.read_combiner, F.elu, config.drop_read)
 
-    def forward(self, memory: Tensor, base: Tensor, mask: Tensor, control: Tensor) -> tuple[Tensor, Tensor]:
-        """What is read (batch, dim), and the weights (batch, cells)."""
+    def of_base(self, base: Tensor) -> tuple[Tensor, Tensor]:
+        """What of I' follows from the knowledge base alone: W k + b, and its share of W [I; W k + b] + b.
+
+        It is the same at every step unless cells are dropped, which is a draw a step.
+        """
         cells = self.cell(self.dropout(base))
+        return cells, F.linear(cells, self.join.weight[:, cells.shape[-1]:], self.join.bias)
+
+    def forward(
+        self, memory: Tensor, base: Tensor, mask: Tensor, control: Tensor, of_base: tuple[Tensor, Tensor] | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """What is read (batch, dim), and the weights (batch, cells); ``of_base`` where it is known already."""
+        cells, joined = of_base or self.of_base(base)
         together = cells * self.memory(self.dropout(memory)).unsqueeze(-2)
-        together = self.after(F.elu(self.join(torch.cat([together, cells], -1))))
+        together = self.after(F.elu(F.linear(together, self.join.weight[:, : cells.shape[-1]]) + joined))
         weights = self.attention(control, together, mask)
         return summary(weights, base), weights
 
