@@ -149,7 +149,7 @@ class BertLayers(nn.Module):
         return states, seen
 
 
-def draw_as_bert(module: nn.Module) -> None:
+def draw_as_bert(module: nn.Module, deviation: float = 0.02) -> None:
     """First values of a part: linear weights and embeddings N(0, 0.02), biases 0, LayerNorms 1 and 0 (`modeling_bert`).
 
     A score function's own weights are left as `AttentionConfig.init` has drawn them.
@@ -160,6 +160,6 @@ def draw_as_bert(module: nn.Module) -> None:
         if id(part) in scores:
             continue
         if isinstance(part, nn.Linear | nn.Embedding):
-            nn.init.normal_(part.weight, std=0.02)
+            nn.init.normal_(part.weight, std=deviation)
         if isinstance(part, nn.Linear) and part.bias is not None:
             nn.init.zeros_(part.bias)

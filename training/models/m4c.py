@@ -75,7 +75,7 @@ class Multimodal(nn.Module):
         shape = BertShape(config.hidden, config.heads, config.feedforward, config.layers, config.dropout)
         self.prev_pred_embeddings = PreviousAnswers(config.hidden, config.dropout)
         self.encoder = BertLayers(shape, attention, config.published_roles)
-        draw_as_bert(self)
+        draw_as_bert(self, config.init_deviation)
 
     def decode(self, steps: Tensor, encoded: Encoded, weights: bool) -> tuple[Tensor, list[Tensor]]:
         """States (batch, steps, hidden) of embedded steps, and each layer's attention where it is wanted."""
@@ -109,7 +109,7 @@ class M4c(nn.Module):
         self.config, self.sizes = config, sizes
         text = BertShape(config.text_hidden, config.text_heads, config.text_feedforward, config.text_layers,
                          config.dropout)
-        self.text_bert = TextBert(sizes.pieces, text)
+        self.text_bert = TextBert(sizes.pieces, text, config.init_deviation)
         self.text_bert_out_linear = (nn.Identity() if config.hidden == config.text_hidden
                                      else nn.Linear(config.text_hidden, config.hidden))
         self.obj_faster_rcnn_fc7 = Fc7(sizes.objects) if config.tune_fc7 else nn.Identity()

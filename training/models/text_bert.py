@@ -31,11 +31,11 @@ class _Embeddings(nn.Module):
 class TextBert(nn.Module):
     """Wordpieces to states; attention is BERT's scaled dot product in every variant of the study."""
 
-    def __init__(self, pieces: int, shape: BertShape) -> None:
+    def __init__(self, pieces: int, shape: BertShape, deviation: float = 0.02) -> None:
         super().__init__()
         self.embeddings = _Embeddings(pieces, shape)
         self.encoder = BertLayers(shape)
-        draw_as_bert(self)
+        draw_as_bert(self, deviation)
 
     def forward(self, tokens: Tensor, mask: Tensor) -> Tensor:
         """States (batch, tokens, width) of piece numbers (batch, tokens) int64; ``mask`` is False at padding."""

@@ -193,3 +193,15 @@ def test_loss_is_the_published_one():
     assert float(found) == pytest.approx((losses * mask).sum() / 3, rel=1e-5)
     nothing = decoding_loss(torch.tensor(scores), torch.tensor(targets), torch.zeros(2, 3))
     assert float(nothing) == 0
+
+
+def test_first_weights_have_the_deviation_asked_for_and_w_its_own_law():
+    torch.manual_seed(0)
+    sizes = M4cSizes(SIZES["pieces"], SIZES["answers"], SIZES["objects"], SIZES["words"], True)
+    made = M4c(replace(CONFIG, hidden=96, feedforward=96, init_deviation=0.07),
+               AttentionConfig("biased_general", init="xavier"), sizes)
+    attention = made.mmt.encoder.layer[0].attention.self
+    assert float(attention.query.weight.std()) == pytest.approx(0.07, rel=0.05)
+    assert not attention.query.bias.any() and not attention.score.project.bias.any()
+    bound = (6 / 64) ** 0.5  # xavier's of a (32, 32) matrix
+    assert bound * 0.95 < float(attention.score.project.weight.abs().max()) <= bound
