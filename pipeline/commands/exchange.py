@@ -20,7 +20,7 @@ class Import:
     """Turn somebody else's feature file into a store, entry by entry."""
 
     # What the file is: butd-tsv, lxmert-tsv, volta-tsv, uniter-npz, uniter-lmdb, vilbert-lmdb, volta-h5, milvlg-npz,
-    # scan-npy, mmf-npy, qvhighlights-npz, mad-h5, clevr-h5, h5 or parquet (docs/formats.md).
+    # scan-npy, mmf-npy, mmf-lmdb, qvhighlights-npz, mad-h5, clevr-h5, h5 or parquet (docs/formats.md).
     format: Positional[str]
     # The file or folder.
     path: Positional[Path]
