@@ -33,6 +33,8 @@ class EvaluateGeneration:
     network: str | None = None
     # Do not look for named objects in pictures of scenes.
     no_objects: bool = False
+    # Folder to draw the pictures in, for which the attention was kept, with each stage's five most attended words.
+    maps: Path | None = None
     # Resamples of the bootstrap.
     resamples: int = 1000
     # Where networks run: cpu, cuda, or auto (cuda where there is one).
@@ -59,6 +61,10 @@ class EvaluateGeneration:
             real = _real(self.predictions, pictures)
         found = evaluate_generation(self.predictions, captions, self.network, real, not self.no_objects,
                                     self.resamples, device=self.device)
+        if self.maps is not None:
+            from evaluation.report.word_maps import write_word_maps
+
+            write_word_maps(self.predictions, self.maps)
         if self.json:
             print(json.dumps(found, indent=1, ensure_ascii=False))
         else:

@@ -52,6 +52,8 @@ class GenerationConfig:
     out: Path
     # Weight of the DAMSM losses of the last picture; published: 5 for the birds, 50 for COCO.
     guidance: float = 5.0
+    # Learning rate of the discriminators, as a multiple of the generator's; published: 1.
+    judges_rate: float = 1.0
     # Write the attention maps of so many pictures of a predicted split, the first ones.
     maps: int = 8
     # How pictures and captions are read.
@@ -147,10 +149,12 @@ class Generation:
         """Adam for the generator and for each discriminator."""
         import torch
 
-        networks = {"generator": self.model.generator} | {
-            f"discriminator{stage}": judge for stage, judge in enumerate(self.model.discriminators)}
-        return {name: torch.optim.Adam(network.parameters(), config.lr, config.betas)
-                for name, network in networks.items()}
+        networks = {"generator": (self.model.generator, 1.0)} | {
+            f"discriminator{stage}": (judge, self.config.judges_rate)
+            for stage, judge in enumerate(self.model.discriminators)}
+        return {name: torch.optim.Adam([{"params": list(network.parameters()), "lr_scale": scale}], config.lr,
+                                       config.betas)
+                for name, (network, scale) in networks.items()}
 
     def averaged(self) -> list[str]:
         """The generator's parameters."""
