@@ -73,6 +73,15 @@ def test_generation_trains_paints_and_is_judged_from_its_files(made: Path) -> No
     assert all((again.pixels(place) == generated.pixels(place)).all() for place in range(3))
 
 
+def test_weights_files_begin_another_training(made: Path) -> None:
+    task = config(made, "exported").build()
+    (made / "exported").mkdir()
+    task.export(made / "exported")
+    begun = config(made, "begun", begin=made / "exported" / "netG.pth")
+    begun = replace(begun, loop=replace(begun.loop, seed=5)).build()
+    assert all(torch.equal(value, begun.model.state_dict()[name]) for name, value in task.model.state_dict().items())
+
+
 def stopping(update: Callable, after: int) -> Callable:
     taken = iter(range(10))
 

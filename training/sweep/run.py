@@ -27,6 +27,8 @@ TELLING: dict[str, tuple[str, ...]] = {
     "matching": ("retrieval.rsum", "retrieval.t2i_r1", "retrieval.i2t_r1", "attention.pointing", "attention.mass",
                  "attention.entropy", "concentration.words.gini", "faithfulness.deletion_gain",
                  "faithfulness.insertion_gain"),
+    "generation": ("figures.named_object", "figures.times_chance", "figures.named_colour", "figures.named_shape",
+                   "figures.r_precision", "figures.fid", "figures.inception_score"),
 }
 """Task -> the figures its tables show unless told otherwise; the first six there are, for a task without an entry."""
 FAILED, SWEEP = "failed.json", "sweep.json"

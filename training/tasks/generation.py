@@ -50,6 +50,8 @@ class GenerationConfig:
     damsm: Path
     # Folder of the run; the finished generator is RUN/netG.pth, beside the discriminators netD0.pth, netD1.pth, …
     out: Path
+    # Begin with a generator's weights, heed's or published (netG*.pth), and those of netD0.pth, … beside it, if there.
+    begin: Path | None = None
     # Weight of the DAMSM losses of the last picture; published: 5 for the birds, 50 for COCO.
     guidance: float = 5.0
     # Learning rate of the discriminators, as a multiple of the generator's; published: 1.
@@ -132,8 +134,18 @@ class Generation:
         self.steps_per_epoch = self.training.steps
         torch.manual_seed(config.loop.seed)
         self.model = AttnGan(config.model, config.attention, encoders.config.embed_dim).to(self.device)
+        if config.begin is not None and not (config.out / "checkpoints" / "last.pt").exists():
+            self._begin(config.begin)
         for network in (self.model, self.encoders):  # pictures come channels last, and a tenth faster so
             network.to(memory_format=torch.channels_last)
+
+    def _begin(self, path: Path) -> None:
+        from training.models.attngan.published import load_generator, load_network
+
+        load_generator(self.model.generator, path, self.config.attention)
+        for stage, judge in enumerate(self.model.discriminators):
+            if (beside := path.with_name(f"netD{stage}.pth")).exists():
+                load_network(judge, beside)
 
     def reader(self, split: str, batch: int = 2) -> CaptionedBatches:
         """The pictures and captions of a split."""

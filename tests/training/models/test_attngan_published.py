@@ -174,6 +174,13 @@ def test_files_that_do_not_fit_are_refused_by_a_parameters_name(tmp_path: Path) 
     with pytest.raises(HeedError, match=r"att\.score\.project\.weight"):
         load_generator(generator, file(tmp_path, "upstream", 1), AttentionConfig("general"))
     with pytest.raises(HeedError, match="no published generator with the score 'cosine'"):
-        load_generator(generator, tmp_path / "upstream.pth", AttentionConfig("cosine"))
+        load_generator(generator, file(tmp_path, "study", 1), AttentionConfig("cosine"))
     with pytest.raises(HeedError, match="another shape"):
         load_network(TextEncoder(21, DIM, 7), file(tmp_path, "text_encoder", 2))
+
+
+def test_a_score_begins_orthogonal_unless_another_law_is_asked_for() -> None:
+    weights = [Generator(AttnGanConfig(stages=2, base_size=8, gf_dim=8), AttentionConfig("general", init=law), DIM)
+               .h_net2.att.score.project.weight.detach() for law in ("default", "normal_002")]
+    torch.testing.assert_close(weights[0] @ weights[0].T, torch.eye(8), **CLOSE)
+    assert 0.01 < float(weights[1].std()) < 0.03

@@ -11,7 +11,7 @@ from features.errors import HeedError
 from training.attention.config import AttentionConfig
 from training.models.attngan.blocks import GatedLinear, Residual, conv3x3, initialise, upsampling
 from training.models.attngan.config import AttnGanConfig
-from training.models.attngan.word_attention import WordAttention
+from training.models.attngan.word_attention import WordAttention, begin_score
 
 
 @dataclass(frozen=True)
@@ -109,6 +109,10 @@ class Generator(nn.Module):
             setattr(self, f"h_net{stage}", RefiningStage(config.gf_dim, word_dim, config, attention))
             setattr(self, f"img_net{stage}", Painter(config.gf_dim))
         initialise(self)
+        if attention.init != "default":  # the default is the published law, by which all of the generator begins
+            for module in self.modules():
+                if isinstance(module, WordAttention):
+                    begin_score(module.score, attention)
 
     def forward(self, noise: Tensor, sentences: Tensor, words: Tensor, mask: Tensor, need_weights: bool = False,
                 epsilon: Tensor | None = None) -> Painted:

@@ -26,8 +26,7 @@ def load_generator(model: Generator, path: str | Path, attention: AttentionConfi
 
     Raises `HeedError` where it does not fit, and for a score function that the study has no weights of.
     """
-    model_state = from_published(read_weights(path).tensors, attention)
-    load_into(model, model_state, f"the generator ({attention.score})")
+    load_into(model, from_published(read_weights(path).tensors, attention), f"the generator ({attention.score})")
 
 
 def load_network(model: nn.Module, path: str | Path) -> None:
@@ -37,11 +36,15 @@ def load_network(model: nn.Module, path: str | Path) -> None:
 
 
 def from_published(tensors: dict[str, Tensor], attention: AttentionConfig) -> dict[str, Tensor]:
-    """The state dict of a published generator by heed's names: the used linear layer is ``att.score.project``."""
-    if attention.score not in ("dot", "scaled_dot", *_LINEAR):
+    """The state dict of a published generator by heed's names: the used linear layer is ``att.score.project``.
+
+    One under heed's names already is given back as it is.
+    """
+    of_the_study = any(".att.attn_" in name for name in tensors)
+    if of_the_study and attention.score not in ("dot", "scaled_dot", *_LINEAR):
         raise HeedError(f"There is no published generator with the score {attention.score!r}; there are dot, "
                         f"scaled_dot, {', '.join(_LINEAR)}.")
-    if attention.score == "activated_general" and attention.side == "query":
+    if of_the_study and attention.score == "activated_general" and attention.side == "query":
         raise HeedError("The study's generators activate the score with W on the key only: leave --attention.side.")
     used = _LINEAR.get(attention.score)
     found = {}

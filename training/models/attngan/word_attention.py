@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from training.attention.attend import attend
 from training.attention.config import AttentionConfig
-from training.attention.scores import build_score
+from training.attention.scores import build_score, initialise
 
 
 class WordAttention(nn.Module):
@@ -46,3 +46,10 @@ def tiled(mask: Tensor, places: int) -> Tensor:
     batch = len(mask)
     rows = torch.arange(batch * places, device=mask.device) % batch
     return mask[rows].view(batch, 1, places, -1)
+
+
+def begin_score(score: nn.Module, attention: AttentionConfig) -> None:
+    """Draw a score function's first values by the law that its configuration names."""
+    for layer in score.modules():
+        if isinstance(layer, nn.Linear):
+            initialise(layer, attention)
