@@ -28,9 +28,9 @@ DAMSM = ["--size", "64", "--model.image-encoder", "small", "--model.embed-dim", 
          "--model.width", "16", "--model.dropout", "0.2", "--epochs", "10", "--batch-size", "32",
          "--validate-every", "2"]
 ATTNGAN = ["--model.base-size", "32", "--model.stages", "2", "--model.gf-dim", "8", "--model.df-dim", "8",
-           "--model.z-dim", "16", "--model.condition-dim", "32", "--model.residuals", "1", "--guidance", "2",
-           "--judges-rate", "0.3", "--epochs", "12", "--batch-size", "16", "--lr", "1e-3", "--ema", "0.995",
-           "--validate-every", "2"]
+           "--model.z-dim", "16", "--model.condition-dim", "32", "--model.residuals", "1", "--guidance", "1",
+           "--judges-rate", "0.3", "--epochs", "12", "--batch-size", "16", "--lr", "1.5e-3", "--schedule", "linear",
+           "--ema", "0.995", "--validate-every", "2"]
 
 
 def heed(*words: str) -> float:
