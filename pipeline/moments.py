@@ -9,18 +9,21 @@ divided by its length, all cut to the shortest and joined in the order given, th
 behind them; of the query at most 32 tokens, divided by their lengths. One difference: windows are fractions of the time
 that the clips cover, which is theirs (clips times 2 s) where the last clip is whole, and the same when a prediction is
 turned into seconds, where they multiply by the duration.
+
+A video of any length is looked at in pieces (`pieces`): stretches of at most so many clips, which overlap by half.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from operator import attrgetter
 
 import numpy as np
 
 from features.errors import HeedError
 from pipeline.annotations import Moment
+from pipeline.padded_rows import row_lengths
 from pipeline.padding import Padded, padding_mask
 from pipeline.sampler import Order
 from pipeline.sources import VIDEO_SUFFIXES
@@ -44,11 +47,15 @@ class MomentBatch:
     clips: np.ndarray
     """(batch,) int64: number of clips of each video."""
     text: np.ndarray
-    """(batch, tokens, e) float32, zero behind each query's last token."""
+    """(batch, tokens, e) float32, zero behind each query's last token; no tokens where the stream has no text."""
     tokens: np.ndarray
     """(batch,) int64: number of tokens of each query."""
+    starts: np.ndarray
+    """(batch,) float32: where in the video the first clip begins, in seconds."""
     seconds: np.ndarray
     """(batch,) float32: what the clips cover; windows are fractions of it."""
+    clip_seconds: float
+    """Length of a whole clip."""
     windows: Sequence[np.ndarray]
     """For each query (w, 2) float32: start and end of what is true, 0 to 1."""
     inside: np.ndarray
@@ -90,22 +97,52 @@ def _stored_key(key: str, store: Store) -> str:
     return found[0] if found else key
 
 
+@dataclass(frozen=True)
+class Piece(Moment):
+    """A moment and the clips, first to last + 1, of its video that are looked at for it."""
+
+    span: tuple[int, int] = (0, 0)
+
+
+def pieces(moments: Sequence[Moment], videos: Mapping[str, Store], most: int) -> list[Piece]:
+    """Each moment once for each stretch of its video: ``most`` clips, which overlap by half; a shorter video whole.
+
+    A video has as many clips as the store that has fewest of it.
+    """
+    lengths = [(store, StoredKeys(moments, store), row_lengths(store, "features")) for store in videos.values()]
+    out = []
+    for moment in moments:
+        rows = [(store.find(keys(moment)), counts) for store, keys, counts in lengths]
+        clips = min((int(counts[row]) for row, counts in rows if row is not None), default=0)
+        values = {field.name: getattr(moment, field.name) for field in fields(Moment)}
+        firsts = [*range(0, max(0, clips - most), max(1, most // 2)), max(0, clips - most)]
+        out += [Piece(**values, span=(first, min(first + most, clips))) for first in firsts]
+    return out
+
+
 def moment_stream(
-    moments: Sequence[Moment], videos: Mapping[str, Store], text: Store, batch: int, order: Order | None = None
+    moments: Sequence[Moment], videos: Mapping[str, Store], text: Store | None, batch: int, order: Order | None = None
 ) -> Stream[Moment]:
-    """Moments joined to their videos' stores of clips, by name, and to the queries' store of tokens.
+    """Moments joined to their videos' stores of clips, by name, and to the queries' store of tokens, if there is one.
+
+    Of `Piece` only the clips of its span are read.
 
     Moments that one of the stores lacks are left out, and told in ``missing``; raises like `Stream`, and where a store
     is of another kind.
     """
-    for name, store, kind in [*((name, store, "clips") for name, store in videos.items()), (TEXT, text, "tokens")]:
-        if store.identity.kind != kind:
+    kinds = [*((name, store, "clips") for name, store in videos.items()), (TEXT, text, "tokens")]
+    for name, store, kind in kinds:
+        if store is not None and store.identity.kind != kind:
             raise HeedError(f"{store.path}, given as {name}, is a store of {store.identity.kind}, and one of {kind} is "
                             "needed.")
     if not videos or TEXT in videos:
         raise HeedError(f"Videos' stores are given by name, at least one, and none is called {TEXT!r}.")
-    joins = {name: Join(store, StoredKeys(moments, store), ("features", "spans")) for name, store in videos.items()}
-    return Stream(moments, {**joins, TEXT: Join(text, attrgetter("id"))}, batch, order)
+    span = attrgetter("span") if moments and isinstance(moments[0], Piece) else None
+    joins = {name: Join(store, StoredKeys(moments, store), ("features", "spans"), span=span)
+             for name, store in videos.items()}
+    if text is not None:
+        joins[TEXT] = Join(text, attrgetter("id"))
+    return Stream(moments, joins, batch, order)
 
 
 def moment_batch(
@@ -128,17 +165,21 @@ def moment_batch(
     if fractions:
         edges = np.arange(longest + 1, dtype=np.float32) / np.maximum(clips, 1)[:, None].astype(np.float32)
         parts.append(np.stack([edges[:, :-1], edges[:, 1:]], 2) * mask[:, :, None])
-    tokens = batch[TEXT]["features"]
+    size = len(batch.samples)
+    tokens = (batch[TEXT]["features"] if TEXT in batch.stores
+              else Padded(np.zeros((size, 0, 0), np.float32), np.zeros(size, np.int64)))
     counts = np.minimum(tokens.lengths, most_tokens) if most_tokens else tokens.lengths
-    seconds = np.array([span[n - 1, 1] if n else 0 for span, n in zip(spans, clips, strict=True)], np.float32)
+    ends = np.array([span[n - 1, 1] if n else 0 for span, n in zip(spans, clips, strict=True)], np.float32)
+    starts = spans[:, 0, 0].astype(np.float32) if longest else np.zeros(size, np.float32)
     middles = spans.mean(2)
     inside = [((middle[:, None] >= m.windows[:, 0]) & (middle[:, None] < m.windows[:, 1])).any(1)
               for m, middle in zip(batch.samples, middles, strict=True)]
     rated, saliency = _ratings(batch.samples, middles, mask)
     return MomentBatch(
         batch.samples, np.concatenate(parts, 2), clips,
-        _features(tokens, padding_mask(counts, int(counts.max(initial=0))), normalise), counts, seconds,
-        [_fractions(moment.windows, end) for moment, end in zip(batch.samples, seconds, strict=True)],
+        _features(tokens, padding_mask(counts, int(counts.max(initial=0))), normalise), counts, starts, ends - starts,
+        float((spans[:, 0, 1] - spans[:, 0, 0]).max(initial=0)) if longest else 0.0,
+        [_fractions(moment.windows, *edges) for moment, *edges in zip(batch.samples, starts, ends, strict=True)],
         np.array(inside).reshape(mask.shape) & mask, rated, saliency)
 
 
@@ -149,10 +190,10 @@ def _features(padded: Padded, mask: np.ndarray, normalise: bool) -> np.ndarray:
     return values
 
 
-def _fractions(windows: np.ndarray, end: float) -> np.ndarray:
-    """Windows as fractions of the clips' time, without those that lie behind it."""
-    inside = windows[windows[:, 0] < end]
-    return np.clip(inside / end, 0, 1).astype(np.float32) if end else inside.astype(np.float32)
+def _fractions(windows: np.ndarray, start: float, end: float) -> np.ndarray:
+    """Windows as fractions of the clips' time, without those that lie before or behind it."""
+    inside = windows[(windows[:, 0] < end) & (windows[:, 1] > start)]
+    return np.clip((inside - start) / max(end - start, EPSILON), 0, 1).astype(np.float32)
 
 
 def _ratings(moments: Sequence[Moment], middles: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

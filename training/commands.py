@@ -54,7 +54,7 @@ def train_as_worker(task_name: str, config: Any) -> int:
         return 0
     print("Best validation: " + ", ".join(f"{name} {value:.4g}" for name, value in best.items()))
     if not (run.path / "evaluation" / "test.json").exists():
-        _load_weights(task, run.checkpoints / "best.pt")
+        load_weights(task, run.checkpoints / "best.pt")
         found = predict_and_judge(task, config, "test", run.path / "predictions" / f"test{config.suffix}")
         (run.path / "evaluation").mkdir(exist_ok=True)
         write_json(run.path / "evaluation" / "test.json", found)
@@ -80,11 +80,11 @@ def trained_task(run_folder: Path, checkpoint: Literal["best", "last"] = "best")
     value = json.loads(path.read_text(encoding="utf-8"))
     config = from_json(task_config(value.pop("task")), value)
     task = config.build()
-    _load_weights(task, run_folder / "checkpoints" / f"{checkpoint}.pt")
+    load_weights(task, run_folder / "checkpoints" / f"{checkpoint}.pt")
     return config, task
 
 
-def _load_weights(task: Any, path: Path) -> None:
+def load_weights(task: Any, path: Path) -> None:
     from training import checkpoint
 
     device = next(task.model.parameters()).device

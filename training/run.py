@@ -127,7 +127,8 @@ def _typed(hint: Any, value: Any) -> Any:
     if hint is Path:
         return Path(value)
     if typing.get_origin(hint) is tuple:
-        return tuple(value)
+        parts = typing.get_args(hint)
+        return tuple(_typed(parts[0], part) for part in value) if parts[1:] == (...,) else tuple(value)
     return value
 
 

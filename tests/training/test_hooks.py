@@ -9,7 +9,7 @@ from torch import nn
 
 from features.errors import HeedError
 from tests.training.regression import CONFIG, Regression, run_folder, weights
-from training.commands import _load_weights
+from training.commands import load_weights
 from training.loop import train
 
 
@@ -127,7 +127,7 @@ def test_the_average_is_that_of_its_formula_and_is_what_is_validated_and_kept_as
     best = torch.load(run.checkpoints / "best.pt", weights_only=True)["model"]["0.weight"]
     assert torch.equal(best, seen[-1]) and torch.equal(best, last["average"]["0.weight"])
     for name in ("best", "last"):
-        _load_weights(task, run.checkpoints / f"{name}.pt")
+        load_weights(task, run.checkpoints / f"{name}.pt")
         assert torch.equal(task.model[0].weight, best)
 
 
