@@ -1,8 +1,9 @@
 """Moments in scenes videos, with and without the learnable mask: python -m benchmarks.moments SCENES FOLDER [MASK …]
 
-SCENES is a folder of `heed scenes --videos 600`; stores and runs go to FOLDER, and an interrupted benchmark goes on where
-it stopped. Writes benchmarks/results/moments.json: the official figures on the test split with 95 % intervals, resampled
-by video, and each training's CPU minutes. Every MASK of none, lam, lam-multi and control is trained once; none otherwise.
+SCENES is a folder of `heed scenes --videos 600`; stores and runs go to FOLDER, and an interrupted benchmark goes on
+where it stopped. Writes benchmarks/results/moments.json: the official figures on the test split with 95 % intervals,
+resampled by video, and each training's CPU minutes. Every MASK of none, lam, lam-multi and control is trained once;
+none alone if no other is named.
 """
 
 from __future__ import annotations
