@@ -147,12 +147,13 @@ def moment_stream(
 
 def moment_batch(
     batch: Batch[Moment], videos: Sequence[str], most_clips: int = 75, most_tokens: int = 32, normalise: bool = True,
-    fractions: bool = True,
+    fractions: bool = True, normalise_text: bool = True,
 ) -> MomentBatch:
     """What a model of moments takes, of a batch of `moment_stream`; ``videos`` names the stores in their order.
 
-    0 clips or tokens at most is no limit. ``normalise`` divides features by their lengths, ``fractions`` adds each
-    clip's start and end. Raises `HeedError` where the stores' clips are not of one length.
+    0 clips or tokens at most is no limit. ``normalise`` divides clips' features by their lengths, ``normalise_text``
+    the tokens', and ``fractions`` adds each clip's start and end. Raises `HeedError` where the stores' clips are not of
+    one length.
     """
     first = batch[videos[0]]["spans"]
     clips = np.minimum.reduce([batch[name]["features"].lengths for name in videos])
@@ -177,7 +178,8 @@ def moment_batch(
     rated, saliency = _ratings(batch.samples, middles, mask)
     return MomentBatch(
         batch.samples, np.concatenate(parts, 2), clips,
-        _features(tokens, padding_mask(counts, int(counts.max(initial=0))), normalise), counts, starts, ends - starts,
+        _features(tokens, padding_mask(counts, int(counts.max(initial=0))), normalise_text), counts,
+        starts, ends - starts,
         float((spans[:, 0, 1] - spans[:, 0, 0]).max(initial=0)) if longest else 0.0,
         [_fractions(moment.windows, *edges) for moment, *edges in zip(batch.samples, starts, ends, strict=True)],
         np.array(inside).reshape(mask.shape) & mask, rated, saliency)

@@ -65,7 +65,7 @@ def read_published(path: Path) -> Published:
     tensors = state.get("model") if isinstance(state, dict) else None
     if not isinstance(tensors, dict) or "span_embed.layers.0.weight" not in tensors:
         raise HeedError(f"{path} is no checkpoint of Moment-DETR or QD-DETR: it has no model with a span_embed.")
-    tensors = {name: tensor for name, tensor in tensors.items() if not name.startswith((*MASKS, "words."))}
+    tensors = {name: tensor for name, tensor in tensors.items() if not name.startswith((*MASKS, "words.", "scale."))}
     options = vars(state["opt"]) if isinstance(state.get("opt"), argparse.Namespace) else {}
     return Published(_config(tensors, options), tensors["input_vid_proj.0.LayerNorm.weight"].shape[0],
                      tensors["input_txt_proj.0.LayerNorm.weight"].shape[0], tensors)

@@ -44,6 +44,8 @@ VOCABULARY_FILE = "vocabulary.json"
 EXTRACTORS_FOLDER = "extractors"
 ROUNDING_FILE = "rounding.json"
 ANSWERED_AT_ONCE = 100
+MEASURED = 500
+"""Videos over which the features' mean and deviation are taken."""
 FIGURES = {"mAP": "MR-full-mAP", "R1@0.5": "MR-full-R1@0.5", "R1@0.7": "MR-full-R1@0.7",
            "HL-mAP": "HL-min-VeryGood-mAP", "HL-Hit1": "HL-min-VeryGood-Hit1"}
 """Validation figures and their names in the evaluation; all in percent."""
@@ -72,6 +74,10 @@ class MomentsConfig:
     holdout: float = 0.2
     # Words rarer than this in the training sentences are unknown, where words are learned.
     min_count: int = 2
+    # Clips' features as the model sees them: each store's divided by their length (unit, as published), or each number
+    # less its mean and divided by its deviation over the training videos (standard), for features that are no vectors
+    # of one network.
+    features: Literal["unit", "standard"] = "unit"
     # Weights to start from: a checkpoint of the released code, or a run's best.pt.
     init: Path | None = None
     # Round predicted windows to whole clips: where all true windows of the training split are (auto), always, never.
@@ -141,12 +147,14 @@ class Moments:
 
     monitor = "mAP"
 
-    def __init__(self, config: MomentsConfig) -> None:
+    def __init__(self, config: MomentsConfig, measure: bool = True) -> None:
+        """``measure`` False leaves the features' mean and deviation to the weights that are to be loaded."""
         import torch
 
         from features.devices import resolve_device
         from pipeline.store import Store
         from training.models.detr_published import build_detr, read_published
+        from training.tasks.moment_features import Standard
 
         self.config = config
         stores = {name: Store.open(path) for name, path in config.stores().items()}
@@ -166,6 +174,9 @@ class Moments:
             read_published(config.init).load_into(self.model)
         if self.vocabulary:
             self.model.words = torch.nn.Embedding(len(self.vocabulary), text_dim, padding_idx=0)
+        if config.features == "standard":
+            size = video_dim - 2
+            self.model.scale = Standard(*(self._measured() if measure else (np.zeros(size), np.ones(size))))
         self.model.to(self.device)
 
     @cached_property
@@ -254,6 +265,22 @@ class Moments:
         write_json(path, {"rounded": rounded})
         return rounded
 
+    def _measured(self) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and deviation of each number over the clips of at most `MEASURED` training videos."""
+        from pipeline.moments import StoredKeys
+
+        parts = []
+        for store in self.videos.values():
+            moments = self.config.truth("train")
+            keys = dict.fromkeys(map(StoredKeys(moments, store), moments))
+            rows = [row for row in map(store.find, keys) if row is not None]
+            rows = rows[:: max(1, len(rows) // MEASURED)]
+            values, lengths = store.gather("features", np.array(rows, np.int64))
+            clips = values[np.arange(values.shape[1]) < lengths[:, None]].astype(np.float32)
+            parts.append((clips.mean(0), clips.std(0)))
+        means, deviations = zip(*parts, strict=True)
+        return np.concatenate(means), np.concatenate(deviations)
+
     def _stream(self, moments: Sequence[Moment], batch: int, order: Any) -> Stream[Moment]:
         from pipeline.moments import moment_stream, pieces
 
@@ -266,7 +293,8 @@ class Moments:
     def _batch(self, batch: Any) -> MomentBatch:
         from pipeline.moments import moment_batch
 
-        made = moment_batch(batch, self.names, self.config.model.max_clips, self.config.model.max_tokens)
+        made = moment_batch(batch, self.names, self.config.model.max_clips, self.config.model.max_tokens,
+                            normalise=self.config.features == "unit")
         if self.vocabulary is None:
             return made
         ids = [self.vocabulary.encode(moment.text).ids[: self.config.model.max_tokens] for moment in made.moments]
@@ -282,6 +310,8 @@ class Moments:
         video, video_mask, text, text_mask = (
             torch.from_numpy(array).to(self.device)
             for array in (batch.video, batch.video_mask, batch.text, batch.text_mask))
+        if self.config.features == "standard":
+            video = self.model.scale(video, video_mask)
         if self.vocabulary is not None:
             text = self.model.words(text)
         found: Found = self.model(video, video_mask, text, text_mask, negatives)

@@ -41,7 +41,7 @@ class FindMoments:
         from training.commands import load_weights, predict_and_judge
         from training.models.detr_published import read_published
         from training.run import from_json
-        from training.tasks.moments import MomentsConfig
+        from training.tasks.moments import Moments, MomentsConfig
 
         run = self.trained / "config.json"
         if run.exists():
@@ -56,7 +56,7 @@ class FindMoments:
             config = MomentsConfig(self.video, self.moments, self.out.parent, self.text, init=self.trained,
                                    model=read_published(self.trained).config, round_windows="always")
         config = replace(config, loop=replace(config.loop, device=self.device))
-        task = config.build()
+        task = Moments(config, measure=False)
         if run.exists():
             load_weights(task, self.trained / "checkpoints" / "best.pt")
         predict_and_judge(task, config, self.split, self.out)
