@@ -85,6 +85,7 @@ def trained_task(run_folder: Path, checkpoint: Literal["best", "last"] = "best")
 
 
 def load_weights(task: Any, path: Path) -> None:
+    """Put a checkpoint's validated weights into a task's model."""
     from training import checkpoint
 
     device = next(task.model.parameters()).device
