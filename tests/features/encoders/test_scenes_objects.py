@@ -57,7 +57,8 @@ def test_on_a_rendered_video_it_sees_the_event_when_it_happens() -> None:
     found = encoder.encode(windows).reshape(len(clips), LOOKS, len(MEASURES))
     up_and_down = found[:, SHAPES.index("cross"), [MEASURES.index("up"), MEASURES.index("down")]].sum(1)
     assert up_and_down[:2].min() > 0.5 and up_and_down[2:].max() < 0.2
-    assert encoder.dim == LOOKS * len(MEASURES) and np.allclose(encoder.encode(windows[1:2])[0], found[1].ravel(), atol=1e-3)
+    assert encoder.dim == LOOKS * len(MEASURES)
+    assert np.allclose(encoder.encode(windows[1:2])[0], found[1].ravel(), atol=1e-3)
 
 
 def test_it_has_one_name_and_no_other() -> None:
