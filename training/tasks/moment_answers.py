@@ -111,7 +111,8 @@ def truth_rows(moments: Iterable[Moment], answered: Mapping[Any, Mapping[str, An
 
     Where nobody rated a clip, ratings are left out. Where the dataset does not say how long a video is, its clips do.
     """
-    rows, moments = [], list(moments)
+    rows: list[dict[str, Any]] = []
+    moments = list(moments)
     rated = any(len(moment.clips) for moment in moments)
     for moment in moments:
         name = number(moment)
@@ -119,8 +120,10 @@ def truth_rows(moments: Iterable[Moment], answered: Mapping[Any, Mapping[str, An
             continue
         clips = len(answered[name]["pred_saliency_scores"])
         duration = moment.duration or clips * moment.clip_seconds
-        row = {"qid": name, "query": moment.text, "duration": duration, "vid": moment.key,
-               "relevant_windows": [[float(x) for x in window] for window in moment.windows]}
+        row: dict[str, Any] = {
+            "qid": name, "query": moment.text, "duration": duration, "vid": moment.key,
+            "relevant_windows": [[float(x) for x in window] for window in moment.windows],
+        }
         if rated:
             row |= {"relevant_clip_ids": moment.clips.tolist(), "saliency_scores": moment.saliency.tolist()}
         rows.append(row)
