@@ -130,7 +130,8 @@ def moment_stream(
     Moments that one of the stores lacks are left out, and told in ``missing``; raises like `Stream`, and where a store
     is of another kind.
     """
-    kinds: list[tuple[str, Store | None, str]] = [*((name, store, "clips") for name, store in videos.items()), (TEXT, text, "tokens")]
+    kinds: list[tuple[str, Store | None, str]] = [(name, store, "clips") for name, store in videos.items()]
+    kinds.append((TEXT, text, "tokens"))
     for name, store, kind in kinds:
         if store is not None and store.identity.kind != kind:
             raise HeedError(f"{store.path}, given as {name}, is a store of {store.identity.kind}, and one of {kind} is "
