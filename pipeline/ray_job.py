@@ -65,7 +65,7 @@ def run_on_ray(
         ray.shutdown()
 
 
-def start_ray(address: str, log_to_driver: bool = False) -> Any:
+def start_ray(address: str) -> Any:
     """Ray, joined at ``address`` or started on this machine; `HeedError` where it is not there or does not answer."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
@@ -79,9 +79,9 @@ def start_ray(address: str, log_to_driver: bool = False) -> Any:
         raise HeedError("Ray is not installed: pip install 'heed[ray]', or add --inline for one process.") from None
     try:
         if address:
-            ray.init(address=address, log_to_driver=log_to_driver, logging_level="ERROR")
+            ray.init(address=address, log_to_driver=False, logging_level="ERROR")
         else:
-            _start_here(ray, log_to_driver)
+            _start_here(ray)
     except (ConnectionError, RuntimeError, ValueError) as error:
         where = f"at {address}" if address else "on this machine"
         hint = " (RAY_AUTH_MODE=token or disabled says whether it asks for a token)" if address else ""
@@ -89,12 +89,12 @@ def start_ray(address: str, log_to_driver: bool = False) -> Any:
     return ray
 
 
-def _start_here(ray: Any, log_to_driver: bool) -> None:
+def _start_here(ray: Any) -> None:
     for attempt in range(STARTS):
         try:
             # "local", or Ray would join any cluster it finds here, be it one that a killed run has left to die. The
             # object store carries only task arguments: the least Ray allows is plenty.
-            ray.init(address="local", num_cpus=os.cpu_count(), include_dashboard=False, log_to_driver=log_to_driver,
+            ray.init(address="local", num_cpus=os.cpu_count(), include_dashboard=False, log_to_driver=False,
                      logging_level="ERROR", object_store_memory=100 << 20)
             return
         except Exception as error:  # of this very type where a busy machine takes longer than Ray's half minute

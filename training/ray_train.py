@@ -8,9 +8,13 @@ none is lost and none is seen twice. The run folder must be one that all workers
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+import sys
+import threading
 import traceback
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +22,7 @@ from features.errors import HeedError
 
 RESTARTS = 5
 """Times the workers are started again before the run is given up; the same command then goes on with it."""
-_REFUSED = "refused.txt"
+_REFUSED, _LOG = "refused.txt", "log.txt"
 
 
 def train_on_ray(task: str, config: Any) -> int:
@@ -32,7 +36,7 @@ def train_on_ray(task: str, config: Any) -> int:
 
     # Ray Train moves a worker into a folder of its own, where relative paths mean something else.
     os.environ.setdefault("RAY_CHDIR_TO_TRIAL_DIR", "0")
-    ray = start_ray(config.loop.address, log_to_driver=True)
+    ray = start_ray(config.loop.address)
     scratch = Path(config.out).absolute() / "ray"
     try:
         shutil.rmtree(scratch, ignore_errors=True)
@@ -42,7 +46,8 @@ def train_on_ray(task: str, config: Any) -> int:
         order = {"task": task, "config": to_json(config), "scratch": str(scratch)}
         if not gpu:
             order["config"]["loop"]["device"] = "cpu"
-        _fit(order, config.loop.workers, gpu, resources.get("CPU", 1))
+        with _told(scratch / _LOG):
+            _fit(order, config.loop.workers, gpu, resources.get("CPU", 1))
         if (scratch / _REFUSED).exists():
             raise HeedError((scratch / _REFUSED).read_text(encoding="utf-8"))
     finally:
@@ -93,15 +98,45 @@ def _worker(order: dict[str, Any]) -> None:
     from training.commands import train_as_worker
     from training.run import from_json
     from training.tasks import task_config
+    from training.workers import first
 
-    refused = Path(order["scratch"]) / _REFUSED
-    if refused.exists():
+    scratch = Path(order["scratch"])
+    if (scratch / _REFUSED).exists():
         return
+    with (scratch / _LOG if first() else Path(os.devnull)).open("a", encoding="utf-8", buffering=1) as log, \
+            contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
+        try:
+            train_as_worker(order["task"], from_json(task_config(order["task"]), order["config"]))
+        except HeedError as error:
+            (scratch / _REFUSED).write_text(str(error), encoding="utf-8")
+            raise
+
+
+@contextlib.contextmanager
+def _told(log: Path) -> Iterator[None]:
+    """Print what the first worker writes into ``log``, as it does; Ray's own words of the workers are left out."""
+    over = threading.Event()
+
+    def follow() -> None:
+        place = 0
+        while True:
+            last = over.wait(0.5)
+            if log.exists():
+                with log.open("rb") as file:
+                    file.seek(place)
+                    said = file.read()
+                place += len(said)
+                print(said.decode("utf-8", "replace"), end="", file=sys.stderr, flush=True)
+            if last:
+                return
+
+    thread = threading.Thread(target=follow, daemon=True)
+    thread.start()
     try:
-        train_as_worker(order["task"], from_json(task_config(order["task"]), order["config"]))
-    except HeedError as error:
-        refused.write_text(str(error), encoding="utf-8")
-        raise
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 def _last_line(error: BaseException) -> str:
