@@ -12,7 +12,7 @@ from features.errors import HeedError
 class LoopConfig:
     """The training loop's options, the same for every task."""
 
-    # Passes over the training split.
+    # Passes over the training split; 0 judges the weights a run starts from.
     epochs: int = 10
     # Samples in one optimiser step, over all ranks.
     batch_size: int = 128
@@ -56,6 +56,8 @@ class LoopConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "accumulate", "validate_every", "workers"):
+        if self.epochs < 0:
+            raise HeedError(f"--epochs is at least 0, not {self.epochs}.")
+        for name in ("batch_size", "accumulate", "validate_every", "workers"):
             if getattr(self, name) < 1:
                 raise HeedError(f"--{name.replace('_', '-')} is at least 1, not {getattr(self, name)}.")

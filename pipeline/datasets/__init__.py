@@ -1,15 +1,17 @@
 """Datasets' annotations by name. To add one: a file in this folder and a line here.
 
 A module has ``recognises(path) -> bool``, by a look at names and first lines only, and
-``read(path, split=None, holdout=0.2) -> list[Caption]``; one of moments or questions has
-``read(path, split=None) -> list[Moment]`` or ``list[Question]``.
+``read(path, split=None, holdout=0.2) -> list[Caption]``, with options of its own behind those where it has any; one of
+moments or questions has ``read(path, split=None) -> list[Moment]`` or ``list[Question]``.
 """
 
 from __future__ import annotations
 
 import difflib
+import inspect
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from features.errors import HeedError
 from pipeline.annotations import Caption, Moment, Question, Relations, TextQuestion
@@ -19,6 +21,8 @@ DATASETS = {
     "scenes-videos": "pipeline.datasets.scenes_videos",
     "flickr30k-entities": "pipeline.datasets.flickr30k_entities",
     "visual-genome": "pipeline.datasets.visual_genome",
+    "scan-precomp": "pipeline.datasets.scan_precomp",
+    "karpathy": "pipeline.datasets.karpathy",
     "coco-captions": "pipeline.datasets.coco_captions",
 }
 """Name on the command line -> module."""
@@ -54,29 +58,35 @@ TEXT_DATASETS = {
 
 
 def read_captions(
-    path: str | Path, split: str | None = None, format: str | None = None, holdout: float = 0.2,
+    path: str | Path, split: str | None = None, format: str | None = None, holdout: float = 0.2, **options: Any,
 ) -> list[Caption]:
     """Read the captions of one split ("train", "val", "test"; None for all) of a dataset's own published files.
 
     ``format`` is a name of `DATASETS`; without it the files say what they are. ``holdout`` is the fraction of images
-    kept from training where the dataset itself has no splits. Raises `HeedError` for what is missing or not understood.
+    kept from training where the dataset itself has no splits. ``options`` are the format's own (``keys``, ``restval``
+    of `pipeline.datasets.karpathy`). Raises `HeedError` for what is missing or not understood, and for an option that
+    the format has not.
     """
     path = Path(path)
     if not path.exists():
         raise HeedError(f"There are no annotations at {path}: the path does not exist.")
     if split not in (None, "train", "val", "test"):
         raise HeedError(f"There is no split {split!r}; a dataset has train, val and test.")
-    if format is not None:
-        if format not in DATASETS:
-            near = difflib.get_close_matches(format, DATASETS, 1)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
-            raise HeedError(f"There is no dataset format {format!r}; heed reads {', '.join(DATASETS)}.{hint}")
-        return list(import_module(DATASETS[format]).read(path, split, holdout))
-    for module in map(import_module, DATASETS.values()):
-        if module.recognises(path):
-            return list(module.read(path, split, holdout))
+    if format is not None and format not in DATASETS:
+        near = difflib.get_close_matches(format, DATASETS, 1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        raise HeedError(f"There is no dataset format {format!r}; heed reads {', '.join(DATASETS)}.{hint}")
+    for name in DATASETS if format is None else (format,):
+        module = import_module(DATASETS[name])
+        if format or module.recognises(path):
+            known = inspect.signature(module.read).parameters
+            for option in options:
+                if option not in known:
+                    raise HeedError(f"{path} holds captions of format {name}, which has no option {option!r}.")
+            return list(module.read(path, split, holdout, **options))
     raise HeedError(f"{path} is none of the annotations heed knows ({', '.join(DATASETS)}): "
-                    "a scenes folder, Flickr30k Entities, Visual Genome or a COCO captions .json is.")
+                    "a scenes folder, Flickr30k Entities, Visual Genome, SCAN's folder, "
+                    "or a COCO captions .json, Karpathy's among them, is.")
 
 
 def read_moments(

@@ -42,7 +42,7 @@ def read(path: str | Path, split: str | None = None, holdout: float = 0.2) -> li
     path = Path(path)
     if not 0 <= holdout < 1:
         raise HeedError(f"A holdout of {holdout} makes no sense: it is the fraction of images kept from training.")
-    content = _load(path)
+    content = load_json(path)
     try:
         keys = {image["id"]: PurePosixPath(image["file_name"]).name for image in content["images"]}
         found = [Caption(str(note["id"]), keys[note["image_id"]], note["caption"].strip())
@@ -57,7 +57,8 @@ def read(path: str | Path, split: str | None = None, holdout: float = 0.2) -> li
     return found if split is None else [caption for caption in found if split_of(caption.key, holdout) == split]
 
 
-def _load(path: Path) -> Any:
+def load_json(path: Path) -> Any:
+    """The content of a .json or .json.gz file; `HeedError` where it is none."""
     try:
         data = path.read_bytes()
         return json.loads(gzip.decompress(data) if path.name.endswith(".gz") else data)

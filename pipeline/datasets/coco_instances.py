@@ -18,7 +18,7 @@ import numpy as np
 
 from features.errors import HeedError
 from pipeline.annotations import Caption, Phrase, Relations
-from pipeline.datasets.coco_captions import _load, split_of
+from pipeline.datasets.coco_captions import load_json, split_of
 
 
 def recognises(path: Path) -> bool:
@@ -31,7 +31,7 @@ def read_relations(path: str | Path, split: str | None = None, holdout: float = 
 
     Keys and splits are those of `pipeline.datasets.coco_captions`. Raises `HeedError` for a file that is not COCO's.
     """
-    content = _load(Path(path))
+    content = load_json(Path(path))
     try:
         names = {category["id"]: category["name"] for category in content["categories"]}
         boxes: dict[str, list[list[float]]] = {}

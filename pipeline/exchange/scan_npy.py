@@ -3,7 +3,8 @@
 Source: kuanghueilee/SCAN, data.py. The file holds no boxes (SCAN issue 8)
 and no image sizes: heed stores boxes of zeros in an image of 0 x 0, and the store's description says so. Image i has
 the captions 5 i to 5 i + 4. Where the file has a row for each caption, the five equal rows of an image are one entry.
-The key is the image's line in {split}_ids.txt, or its number from 0.
+The key is the image's line in {split}_ids.txt, or its number from 0. A folder is all its splits in one store, with
+keys SPLIT/KEY, as `pipeline.datasets.scan_precomp` joins the captions to them.
 
 An item's offset is where the image's row begins in the file.
 """
@@ -13,6 +14,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -33,9 +35,43 @@ _HEADER = 1 << 16
 
 
 def items(path: Path) -> Iterator[Item]:
-    """One item an image."""
+    """One item an image, of a file or of every {split}_ims.npy of a folder."""
+    if path.is_dir():
+        files = sorted(path.glob(f"*{SUFFIX}"))
+        if not files:
+            raise HeedError(f"{path} holds no file that ends in {SUFFIX}.")
+        for file in files:
+            split = file.name.removesuffix(SUFFIX)
+            for item in items(file):
+                yield replace(item, key=f"{split}/{item.key}")
+        return
     array = _mapped(path)
-    rows, row_bytes = len(array), array[0].nbytes if len(array) else 0
+    row_bytes = array[0].nbytes if len(array) else 0
+    keys, step = _keys(path, array)
+    for number, key in enumerate(keys):
+        yield Item(key, str(path), row_bytes, array.offset + number * step * row_bytes)
+
+
+def caption_keys(path: Path, captions: int) -> list[str]:
+    """The key of the image of each of the captions beside ``path``, a {split}_ims.npy that need not be there."""
+    if path.exists():
+        array = _mapped(path)
+        keys, _ = _keys(path, array)
+        return [keys[number // (captions // len(keys))] for number in range(captions)]
+    ids = _lines(path, "_ids.txt")
+    if captions % CAPTIONS or (ids is not None and len(ids) not in (captions, captions // CAPTIONS)):
+        raise HeedError(f"{path.parent} has {captions} captions of split {path.name.removesuffix(SUFFIX)}, "
+                        f"{'no' if ids is None else len(ids)} ids, and no features to tell which caption belongs to "
+                        f"which image; SCAN has {CAPTIONS} captions an image.")
+    images = [number // CAPTIONS for number in range(captions)]
+    if ids is None:
+        return [str(image) for image in images]
+    return [ids[image * CAPTIONS if len(ids) == captions else image] for image in images]
+
+
+def _keys(path: Path, array: np.ndarray) -> tuple[list[str], int]:
+    """The images' keys, and how many equal rows each has."""
+    rows = len(array)
     ids, captions = _lines(path, "_ids.txt"), _count(path, "_caps.txt")
     step = CAPTIONS if rows % CAPTIONS == 0 and captions == rows and _repeats(array) else 1
     if ids is not None and len(ids) not in (rows, rows // step):
@@ -43,11 +79,10 @@ def items(path: Path) -> Iterator[Item]:
     if captions is not None and captions not in (rows, CAPTIONS * rows):
         raise HeedError(f"{path} has {rows} rows and {captions} captions, which are neither one nor {CAPTIONS} a row; "
                         "they do not belong together.")
-    start = array.offset
-    for number in range(rows // step):
-        place = number * step
-        key = str(number) if ids is None else ids[place if len(ids) == rows else number]
-        yield Item(key, str(path), row_bytes, start + place * row_bytes)
+    places = range(0, rows // step * step, step)
+    if ids is None:
+        return [str(number) for number in range(len(places))], step
+    return [ids[place if len(ids) == rows else place // step] for place in places], step
 
 
 def _repeats(array: np.ndarray) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+Direction = Literal["t2i", "i2t"]
 Normalisation = Literal["clipped_l2norm", "l2norm", "clipped_l1norm", "l1norm", "clipped", "softmax", "no_norm"]
 Aggregation = Literal["mean", "logsumexp", "max", "sum"]
 
@@ -16,7 +17,7 @@ class ScanConfig:
     """
 
     # t2i: every word attends to the regions; i2t: every region attends to the words.
-    direction: Literal["t2i", "i2t"] = "t2i"
+    direction: Direction = "t2i"
     # What is done to the scores of each key over all queries, before the softmax; clipped is a leaky ReLU of slope 0.1.
     normalisation: Normalisation = "clipped_l2norm"
     # How the relevances of the words (t2i) or of the regions (i2t) become the similarity of image and caption.

@@ -10,10 +10,10 @@ are joined to the store's regions by image key. Light to import: torch comes wit
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from operator import attrgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from tyro.conf import arg
@@ -48,14 +48,23 @@ class MatchingConfig:
 
     # Store of region features: a folder or a URL.
     store: PlaceOption
-    # A scenes folder, or a captions file in COCO's format.
+    # A scenes folder, a captions file in COCO's format or Karpathy's, or SCAN's own folder (f30k_precomp).
     captions: Path
     # Folder of the run.
     out: Path
     # Share of the images held out, half for validation and half for testing, where the captions have no splits.
     holdout: float = 0.2
+    # For Karpathy's files: the store's keys are the images' file names, or their numbers (cocoid).
+    keys: Literal["file", "id"] = "file"
+    # For Karpathy's COCO: train on its "restval" images, too, as the field does.
+    restval: bool = True
     # Words rarer than this in the training captions become <unk>; SCAN uses 4.
     min_count: int = 4
+    # A vocabulary in SCAN's layout, to take in place of one made from the training captions.
+    vocabulary: Path | None = None
+    # A published SCAN checkpoint (model_best.pth.tar) to start from; the options of model and score are its own, and
+    # the vocabulary it was trained with is needed, too. With --epochs 0 it is only judged.
+    init: Path | None = None
     # The score function.
     attention: AttentionConfig = field(default_factory=AttentionConfig)
     # The model.
@@ -67,7 +76,22 @@ class MatchingConfig:
         """Train, then write the test split's predictions and evaluate them."""
         from training.commands import train_and_test
 
-        return train_and_test("matching", self)
+        return train_and_test("matching", self._as_published() if self.init else self)
+
+    def _as_published(self) -> MatchingConfig:
+        """The same with the options of the checkpoint it starts from."""
+        from training.models.scan_checkpoint import read_checkpoint
+
+        assert self.init is not None
+        if self.vocabulary is None:
+            raise HeedError(f"--init {self.init} needs --vocabulary: the words its numbers stand for, such as SCAN's "
+                            "vocab/f30k_precomp_vocab.json.")
+        published = read_checkpoint(self.init)
+        for name in ("model", "attention"):
+            mine, its = getattr(self, name), getattr(published, name)
+            if mine not in (type(mine)(), its):
+                raise HeedError(f"--init {self.init} brings its own options of the {name}: {its}. Leave out --{name}….")
+        return replace(self, model=published.model, attention=published.attention)
 
     def build(self) -> Matching:
         """The task, its model on its device."""
@@ -97,7 +121,9 @@ class MatchingConfig:
         """The captions of a split."""
         from pipeline.datasets import read_captions
 
-        return read_captions(self.captions, split, holdout=self.holdout)
+        options = {"keys": self.keys} if self.keys != "file" else {}
+        return read_captions(self.captions, split, holdout=self.holdout,
+                             **({**options, "restval": False} if not self.restval else options))
 
 
 class Matching:
@@ -129,6 +155,10 @@ class Matching:
         torch.manual_seed(config.loop.seed)
         dim = self.store.identity.fields["features"].inner[0]
         self.model = Scan(config.model, config.attention, dim, len(self.vocabulary)).to(self.device)
+        if config.init and not (config.out / "checkpoints" / "last.pt").exists():
+            from training.models.scan_checkpoint import read_checkpoint
+
+            read_checkpoint(config.init).into(self.model)
 
     def batches(self, epoch: int, first: int) -> Iterator[TensorBatch[Caption]]:
         """Batches of captions with their images' regions; of several workers, this one's shares."""
@@ -282,7 +312,10 @@ def _vocabulary(config: MatchingConfig) -> Vocabulary:
     path = config.out / VOCABULARY_FILE
     if path.exists():
         return Vocabulary.load(path)
-    vocabulary = Vocabulary.build((caption.text for caption in config.truth("train")), config.min_count)
+    if config.vocabulary:
+        vocabulary = Vocabulary.load(config.vocabulary)
+    else:
+        vocabulary = Vocabulary.build((caption.text for caption in config.truth("train")), config.min_count)
     path.parent.mkdir(parents=True, exist_ok=True)
     vocabulary.save(path)
     return vocabulary
