@@ -81,7 +81,7 @@ def _update(
     figures: dict[str, float] = {}
     weight = 1.0
     for batch in group:
-        weight = task.weight(batch) if isinstance(task, SharesBatches) else 1.0
+        weight = task.weight(batch) if workers.world() > 1 and isinstance(task, SharesBatches) else 1.0
         if weight:
             loss, figures = task.step(batch)
         else:  # of an epoch's last batch there may be nothing left for a worker

@@ -16,9 +16,9 @@ from tests.training.truth_store import truth_store
 
 if not importlib.util.find_spec("ray"):
     pytest.skip("Ray is not installed", allow_module_level=True)
-pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(900)]
 ROOT = Path(__file__).parents[2]
-OPTIONS = ("--epochs", "12", "--checkpoint-every", "3")
+OPTIONS = ("--epochs", "6", "--checkpoint-every", "2")
 
 
 def test_a_killed_worker_is_replaced_and_no_sample_is_lost_or_seen_twice(tmp_path):

@@ -20,7 +20,7 @@ from tests.training.truth_store import truth_store
 from training import workers
 from training.loop import train
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(600)
 SAMPLES, BATCH = 25, 8
 
 
@@ -35,7 +35,7 @@ def together(count, work, *arguments):
                  for rank in range(count)]
     for process in processes:
         process.start()
-    given = dict(answers.get(timeout=200) for _ in processes)
+    given = dict(answers.get(timeout=500) for _ in processes)
     for process in processes:
         process.join(20)
     for value in given.values():
