@@ -11,6 +11,7 @@ from features.text.vocabulary import Vocabulary
 from heed import main
 from tests.training.models.test_scan_checkpoint import published
 
+pytestmark = pytest.mark.timeout(400)
 WORDS = ("a", "man", "dog", "runs", "red", "ball", "on", "the", "grass", "with", "child", "in", "hat", "plays", "two",
          "of")
 
