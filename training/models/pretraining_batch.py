@@ -76,8 +76,7 @@ class Lessons:
         asked = self._asked(n, rng)
         whose = exchange([caption.key for caption in captions], self.config.mismatched, rng)
         whose = np.where(asked[0], whose, np.arange(n))
-        words = [captions[place] for place in whose.tolist()]
-        return self.make(words, regions, rng, asked, whose == np.arange(n))
+        return self.make([captions[place] for place in whose.tolist()], regions, rng, asked, whose == np.arange(n))
 
     def make(
         self, captions: Sequence[Caption], regions: Mapping[str, Padded], rng: np.random.Generator,
@@ -97,6 +96,8 @@ class Lessons:
         if self.config.overlap < 1:
             hidden = hidden | (overlapping(boxes, told, self.config.overlap) & valid & ~told)
         sizes = np.stack([regions["width"].values, regions["height"].values], 1).astype(np.float32)
+        if not self.config.tell_mismatched:  # they are hidden all the same, or what is hidden would tell a match
+            targets[~matched], told = LEFT, told & matched[:, None]
         tensor = torch.from_numpy
         batch = Batch(tensor(shown), tensor(word_mask), tensor(seen), tensor(boxes.astype(np.float32)), tensor(sizes),
                       tensor(valid), tensor(hidden))
