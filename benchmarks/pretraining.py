@@ -2,9 +2,9 @@
 
     python -m benchmarks.pretraining STORE SCENES RUNS [single|two …]
 
-STORE holds the regions of SCENES by the scenes detector (heed scenes SCENES --images 5000; heed extract regions). RUNS/single
-and RUNS/two become runs, and subjects for heed probe; one that is finished is read and not trained again. Set OMP_NUM_THREADS=1.
-Writes benchmarks/results/pretraining.json.
+STORE holds the regions of SCENES by the scenes detector (heed scenes SCENES --images 5000; heed extract regions).
+RUNS/single and RUNS/two become runs, and subjects for heed probe; one that is finished is read and not trained again.
+Set OMP_NUM_THREADS=1. Writes benchmarks/results/pretraining.json.
 """
 
 from __future__ import annotations

@@ -123,7 +123,7 @@ class Lxmert(nn.Module):
     def forward(self, batch: Batch, edit: Edit | None = None) -> Reading:
         """Read a batch."""
         net = self.bert.encoder
-        trace = Trace(text_kinds(batch), image_kinds(batch), edit)
+        trace = Trace(text_kinds(batch), image_kinds(batch), edit, self.training)
         trace.open("embeddings")
         text = self.bert.embeddings(batch.words)
         image = net.visn_fc(shown_features(batch), encoded_boxes(batch, BOX))

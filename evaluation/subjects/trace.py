@@ -52,10 +52,13 @@ def _with_last(kinds: Tensor, kind: int | None) -> Tensor:
 class Trace:
     """Collects a `Reading`: `open` a layer, hand each attention a `watch`, `close` it with its states."""
 
-    def __init__(self, words: Tensor, regions: Tensor, edit: Edit | None) -> None:
-        """``words`` and ``regions`` are the two modality maps, (batch, positions)."""
+    def __init__(self, words: Tensor, regions: Tensor, edit: Edit | None, lean: bool = False) -> None:
+        """``words`` and ``regions`` are the two modality maps, (batch, positions).
+
+        ``lean`` keeps no attention, for training, where nobody looks at it.
+        """
         self.kinds = {"text": words, "image": regions}
-        self.edit = edit
+        self.edit, self.lean = edit, lean
         self.layers: list[Layer] = []
         self.name = ""
         self.blocks: dict[str, Tensor] = {}
@@ -69,7 +72,8 @@ class Trace:
         def used(weights: Tensor) -> Tensor:
             if self.edit is not None:
                 weights = self.edit(self.name, block, weights)
-            self.blocks[block] = weights
+            if not self.lean:
+                self.blocks[block] = weights
             return weights
         return used
 

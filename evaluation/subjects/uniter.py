@@ -79,7 +79,7 @@ class Uniter(nn.Module):
     def forward(self, batch: Batch, edit: Edit | None = None) -> Reading:
         """Read a batch."""
         net = self.uniter
-        trace = Trace(text_kinds(batch), image_kinds(batch), edit)
+        trace = Trace(text_kinds(batch), image_kinds(batch), edit, self.training)
         trace.open("embeddings")
         words = batch.words.shape[1]
         image = net.img_embeddings(shown_features(batch), encoded_boxes(batch, BOX),

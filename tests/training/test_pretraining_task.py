@@ -219,3 +219,30 @@ def test_a_run_of_another_task_and_one_without_weights_are_no_subjects(data: tup
     (tmp_path / "config.json").write_text('{"task": "matching"}')
     with pytest.raises(HeedError, match="is a run of matching, no subject"):
         load_subject(str(tmp_path))
+
+
+def test_what_is_hidden_does_not_tell_which_captions_were_exchanged(data: tuple[Path, Path], tmp_path: Path) -> None:
+    """Exchanged pairs are hidden as much as others and not asked for; LXMERT's own code asks for them too."""
+    task = config(data, tmp_path, "two", objectives=ObjectivesConfig(word_rate=0.5)).build()
+    lessons = [next(task.batches(epoch, 0)) for epoch in range(8)]
+    shares: dict[bool, list[float]] = {True: [], False: []}
+    for lesson in lessons:
+        for n, same in enumerate(lesson.matched.tolist()):
+            real = lesson.shown.word_mask[n].sum()
+            shares[same].append(float((lesson.shown.words[n] == task.lessons.mask).sum() / real))
+            assert same or not bool((lesson.words[n] >= 0).any() | lesson.regions[n].any())
+    means = [sum(share) / len(share) for share in shares.values()]
+    assert abs(means[0] - means[1]) < 0.05 and min(means) > 0.2
+    theirs = config(data, tmp_path, "two", objectives=ObjectivesConfig(tell_mismatched=True)).build()
+    lesson = next(theirs.batches(0, 0))
+    assert bool((lesson.words[~lesson.matched] >= 0).any() & lesson.regions[~lesson.matched].any())
+
+
+@STREAMS
+def test_no_attention_is_kept_while_training(data: tuple[Path, Path], tmp_path: Path, streams: str) -> None:
+    task = config(data, tmp_path, streams, model=replace(TINY, streams=streams, dropout=0.0)).build()
+    shown = next(task.batches(0, 0)).shown
+    with torch.no_grad():
+        trained, read = task.model.train()(shown, None), task.model.eval()(shown, None)
+    assert not any(layer.blocks for layer in trained.layers) and any(layer.blocks for layer in read.layers)
+    assert torch.equal(trained.match, read.match)

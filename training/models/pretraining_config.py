@@ -52,7 +52,7 @@ class ObjectivesConfig:
     region_rate: float = 0.15
     # Share of the captions that are exchanged for another image's, where matching is asked (both: a half).
     mismatched: float = 0.5
-    # together: tell words and regions of exchanged pairs too, though the image says nothing of them (LXMERT's code does).
+    # together: ask for words and regions of exchanged pairs too, of which the other side says nothing (LXMERT's code).
     tell_mismatched: bool = False
     # Also hide regions that overlap one to be told by more than this IoU, which would give it away. 1: none (both);
     # ViLBERT: 0.4.
