@@ -246,3 +246,17 @@ def test_no_attention_is_kept_while_training(data: tuple[Path, Path], tmp_path: 
         trained, read = task.model.train()(shown, None), task.model.eval()(shown, None)
     assert not any(layer.blocks for layer in trained.layers) and any(layer.blocks for layer in read.layers)
     assert torch.equal(trained.match, read.match)
+
+
+@STREAMS
+def test_features_are_embedded_as_if_they_were_standardised(
+    data: tuple[Path, Path], tmp_path: Path, streams: str,
+) -> None:
+    sizes = replace(TINY, streams=streams, standardise=0)
+    plain, made = (config(data, tmp_path, streams, model=replace(sizes, standardise=n)).build() for n in (0, 100))
+    name = "uniter.img_embeddings.img_linear" if streams == "one" else "bert.encoder.visn_fc.visn_fc"
+    sample = made._sample(100)
+    assert len(sample) > 50 and sample.shape[1] == DIM
+    deviation = sample.std(0).clamp(min=0.1 * float(sample.std(0).mean()))
+    expected = (sample - sample.mean(0)) / deviation @ plain.model.get_parameter(f"{name}.weight").T
+    assert torch.allclose(made.model.get_submodule(name)(sample), expected, atol=1e-5)

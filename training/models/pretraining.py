@@ -12,6 +12,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -53,6 +54,23 @@ def new_network(
     return _ready(config, lxmert.Lxmert(lxmert.Config(
         text_layers=config.text_layers, image_layers=config.image_layers, cross_layers=config.cross_layers, **sizes,
     )), classes)
+
+
+def standardise(network: nn.Module, streams: str, features: Tensor) -> None:
+    """Let the matrix that embeds features begin as if those were standardised; ``features`` (n, dim) are a sample.
+
+    (x - mean) / deviation is a matrix and a bias, so the layout stays as published. Detectors' features share a large
+    mean: without this, the normalisation behind the matrix makes all regions nearly the same, and small models trained
+    from scratch never find out that they differ.
+    """
+    embeds = network.uniter.img_embeddings.img_linear if streams == "one" else network.bert.encoder.visn_fc.visn_fc
+    mean, deviation = features.mean(0), features.std(0)
+    deviation = deviation.clamp(min=0.1 * float(deviation.mean()))
+    with torch.no_grad():
+        embeds.weight.div_(deviation)
+        embeds.bias.copy_(-embeds.weight @ mean)
+        told = network.feat_regress.bias if streams == "one" else network.obj_predict_head.decoder_dict["feat"].bias
+        told.copy_(mean)
 
 
 def started_network(config: PretrainingModelConfig, path: Path, features: int, classes: int) -> nn.Module:

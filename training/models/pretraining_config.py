@@ -34,6 +34,8 @@ class PretrainingModelConfig:
     # Deviation of the initial weights. 0: BERT's 0.02 at width 768, and as much larger as the width is smaller,
     # 0.02 sqrt(768 / width), so that attention does not begin flat.
     init_std: float = 0.0
+    # Images over whose regions features are standardised at the start, by the matrix that embeds them; 0: not at all.
+    standardise: int = 500
 
 
 @dataclass(frozen=True)

@@ -118,7 +118,7 @@ class Pretraining:
         from pipeline.sampler import Order
         from pipeline.store import Store
         from pipeline.stream import Join, Stream
-        from training.models.pretraining import heads_of, new_network, started_network
+        from training.models.pretraining import heads_of, new_network, standardise, started_network
         from training.models.pretraining_batch import FIELDS, Lessons
         from training.models.pretraining_pieces import run_pieces
 
@@ -141,6 +141,8 @@ class Pretraining:
         dim = self.store.fields["features"].inner[0]
         if config.init is None:
             network = new_network(config.model, len(pieces), dim, max(1, len(self.classes)), config.most_words)
+            if config.model.standardise:
+                standardise(network, config.model.streams, self._sample(config.model.standardise))
         else:
             network = started_network(config.model, config.init, dim, max(1, len(self.classes)))
         note_network(config.out, config.model.streams, heads_of(network))
@@ -194,6 +196,14 @@ class Pretraining:
         self.model.eval()
         with torch.no_grad():
             write_pretraining(out, self._rows(self._held(split)))
+
+    def _sample(self, images: int) -> Tensor:
+        """(regions, dim) float32: the features of some of the training images, evenly spread over the store."""
+        import torch
+
+        rows = np.unique(self.stream.rows["regions"])
+        values, lengths = self.store.gather("features", rows[::max(1, len(rows) // images)])
+        return torch.from_numpy(values[np.arange(values.shape[1]) < lengths[:, None]].astype(np.float32))
 
     def _held(self, split: str) -> list[Caption]:
         captions = [caption for caption in self.config.truth(split) if self.store.find(caption.key) is not None]
