@@ -22,6 +22,7 @@ from training.config import LoopConfig
 from training.loop import train
 from training.models.pretraining_batch import losses
 from training.models.pretraining_config import ObjectivesConfig, PretrainingModelConfig
+from training.models.region_heads import tell_regions
 from training.run import Run
 from training.tasks.pretraining import PretrainingConfig
 
@@ -260,3 +261,23 @@ def test_features_are_embedded_as_if_they_were_standardised(
     deviation = sample.std(0).clamp(min=0.1 * float(sample.std(0).mean()))
     expected = (sample - sample.mean(0)) / deviation @ plain.model.get_parameter(f"{name}.weight").T
     assert torch.allclose(made.model.get_submodule(name)(sample), expected, atol=1e-5)
+
+
+@STREAMS
+def test_classes_of_shown_regions_are_asked_where_that_is_wanted(
+    data: tuple[Path, Path], tmp_path: Path, streams: str,
+) -> None:
+    options = ObjectivesConfig("together", mismatched=0.0, tell_shown=True)
+    sizes = replace(TINY, streams=streams, dropout=0.0)
+    task = config(data, tmp_path, streams, objectives=options, model=sizes).build()
+    lesson = next(task.batches(0, 0))
+    assert torch.equal(lesson.named, lesson.shown.region_mask) and not torch.equal(lesson.named, lesson.regions)
+    with torch.no_grad():
+        found = losses(task.model, lesson, streams, None)
+        reading = task.model(lesson.shown, None)
+        features, scores = tell_regions(task.model, reading.image)
+    distance = torch.nn.functional.mse_loss if streams == "one" else torch.nn.functional.smooth_l1_loss
+    assert float(found["features"]) == pytest.approx(
+        float(distance(features[lesson.regions], lesson.features[lesson.regions])), rel=1e-4)
+    assert float(found["classes"]) == pytest.approx(float(torch.nn.functional.cross_entropy(
+        scores[lesson.named], lesson.classes[lesson.named])), rel=1e-4)

@@ -39,6 +39,8 @@ class Lesson:
     """(batch, regions, dim) float32, the true ones."""
     classes: Tensor
     """(batch, regions) int64, the true ones; -1 where nobody knows."""
+    named: Tensor
+    """(batch, regions) bool: whether its class is asked: the regions to be told, or all."""
     matching: Tensor
     """(batch,) bool: whether matching is asked."""
     matched: Tensor
@@ -102,7 +104,8 @@ class Lessons:
         batch = Batch(tensor(shown), tensor(word_mask), tensor(seen), tensor(boxes.astype(np.float32)), tensor(sizes),
                       tensor(valid), tensor(hidden))
         return Lesson(batch, tensor(targets), tensor(told), tensor(features),
-                      tensor(regions["classes"].values.astype(np.int64)), tensor(asked[0].copy()),
+                      tensor(regions["classes"].values.astype(np.int64)),
+                      tensor(valid & ~hidden | told if self.config.tell_shown else told), tensor(asked[0].copy()),
                       tensor(np.asarray(matched)))
 
     def _asked(self, n: int, rng: np.random.Generator) -> np.ndarray:
@@ -127,15 +130,16 @@ def losses(network: nn.Module, lesson: Lesson, streams: str, edit: Edit | None) 
     """words, matching, features, classes: mean losses over what is to be told; 0 where a batch has nothing of it.
 
     Cross-entropy but for features: squared error, averaged over their length (UNITER's MRFR), or, of two streams, the
-    smooth L1 distance (LXMERT). LXMERT's own code also asks for the classes of regions that are shown; here only of
-    hidden ones, as its paper says.
+    smooth L1 distance (LXMERT).
     """
     reading = network(lesson.shown, edit)
     words, regions = lesson.words != LEFT, lesson.regions
     scores = network.word_scores(reading.text[words])
-    features, classes = tell_regions(network, reading.image[regions])
+    asked = regions | lesson.named
+    features, classes = tell_regions(network, reading.image[asked])
+    features, classes = features[regions[asked]], classes[lesson.named[asked]]
     distance = functional.mse_loss if streams == "one" else functional.smooth_l1_loss
-    true = lesson.classes[regions]
+    true = lesson.classes[lesson.named]
     known = true != UNKNOWN
     return {
         "words": _mean(functional.cross_entropy(scores.float(), lesson.words[words], reduction="none")),

@@ -56,6 +56,9 @@ class ObjectivesConfig:
     mismatched: float = 0.5
     # together: ask for words and regions of exchanged pairs too, of which the other side says nothing (LXMERT's code).
     tell_mismatched: bool = False
+    # Ask for the classes of shown regions as well (LXMERT's code does): without that, nothing keeps a small model that
+    # is trained from scratch from making all regions alike.
+    tell_shown: bool = False
     # Also hide regions that overlap one to be told by more than this IoU, which would give it away. 1: none (both);
     # ViLBERT: 0.4.
     overlap: float = 1.0
