@@ -16,9 +16,9 @@ from pathlib import Path
 
 from heed import main as heed
 
-RECIPE = ("--epochs 12 --batch-size 32 --lr 2e-3 --betas 0.9 0.98 --warmup 150 --schedule cosine --checkpoint-every 200 "
-          "--validation-captions 200 --model.dropout 0 --model.width 64 --model.inner 256 --model.heads 4 "
-          "--objectives.masking together --objectives.word-rate 0.4 --objectives.region-rate 0.15 "
+RECIPE = ("--epochs 12 --batch-size 32 --lr 2e-3 --betas 0.9 0.98 --warmup 150 --schedule cosine "
+          "--checkpoint-every 200 --validation-captions 200 --model.dropout 0 --model.width 64 --model.inner 256 "
+          "--model.heads 4 --objectives.masking together --objectives.word-rate 0.4 --objectives.region-rate 0.15 "
           "--objectives.mismatched 0.4 --objectives.tell-shown --objectives.overlap 0.3 "
           "--objectives.weights 1 1 0.1 0.5")
 MODELS = {
