@@ -204,3 +204,17 @@ def test_text_bert_starts_from_the_first_layers_of_a_bert(data, tmp_path):
     with pytest.raises(HeedError, match="TextBert of width 32"):
         wide = replace(SMALL, text_hidden=32, text_weights=str(tmp_path / "bert"))
         config(data, tmp_path / "run", model=wide).build()
+
+
+def test_the_shares_of_several_workers_weigh_up_to_the_loss_of_the_whole_batch(data, tmp_path, monkeypatch):
+    task = config(data, tmp_path / "run").build()
+    task.model.eval()
+    (whole, _), shares = task.step(next(task.batches(0, 0))), []
+    monkeypatch.setattr("training.workers.world", lambda: 3)
+    for worker in range(3):
+        monkeypatch.setattr("training.workers.rank", lambda worker=worker: worker)
+        batch = next(task.batches(0, 0))
+        shares.append((task.weight(batch), float(task.step(batch)[0])))
+    assert len({weight for weight, _ in shares}) > 1  # 32 among three
+    together = sum(weight * loss for weight, loss in shares) / sum(weight for weight, _ in shares)
+    assert together == pytest.approx(float(whole), rel=1e-5)

@@ -157,3 +157,17 @@ def test_the_defaults_are_the_studys():
     kept = [round(1 - getattr(model, f"drop_{name}"), 2)
             for name in ("words", "stem", "question", "memory", "read", "output")]
     assert kept == [0.85, 0.82, 0.92, 0.85, 0.85, 0.85]
+
+
+def test_the_shares_of_several_workers_weigh_up_to_the_loss_of_the_whole_batch(data, tmp_path, monkeypatch):
+    task = config(data, tmp_path / "run").build()
+    task.model.eval()
+    (whole, _), shares = task.step(next(task.batches(0, 0))), []
+    monkeypatch.setattr("training.workers.world", lambda: 3)
+    for worker in range(3):
+        monkeypatch.setattr("training.workers.rank", lambda worker=worker: worker)
+        batch = next(task.batches(0, 0))
+        shares.append((task.weight(batch), float(task.step(batch)[0])))
+    assert len({weight for weight, _ in shares}) > 1  # 32 among three
+    together = sum(weight * loss for weight, loss in shares) / sum(weight for weight, _ in shares)
+    assert together == pytest.approx(float(whole), rel=1e-5)

@@ -152,11 +152,19 @@ class TextVqa:
         self.model = self._model().to(self.device)
 
     def batches(self, epoch: int, first: int) -> Iterator[TensorBatch[TextQuestion]]:
-        """Batches of questions with their images' regions and words."""
+        """Batches of questions with their images' regions and words; of several workers, this one's shares."""
         from pipeline.pinned import device_batches
+        from training.workers import rank, world
 
         self._epoch = epoch
-        return device_batches(self.stream.epoch(epoch), self.device, first)
+        return device_batches(self.stream.epoch(epoch, rank(), world()), self.device, first)
+
+    def weight(self, batch: TensorBatch[TextQuestion]) -> float:
+        """The number of decoding steps that count, over which the loss is a mean."""
+        if not batch.samples:
+            return 0.0
+        words = max(1, max(len(question.tokens) for question in batch.samples))
+        return float(self._targets(batch, words)[2].sum())
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """TextBert, and fc7 where it is trained, learn at ``text_lr`` times the loop's rate."""
@@ -171,12 +179,14 @@ class TextVqa:
         from training.models.m4c import decoding_loss
 
         inputs = self._inputs(batch)
-        seed, epoch = self.config.loop.seed, self._epoch
-        previous, targets, counted = self.reading.targets(
-            batch.samples, inputs.word_mask.shape[1],
-            lambda name: np.random.default_rng([seed, epoch, zlib.crc32(name.encode())]))
+        previous, targets, counted = self._targets(batch, inputs.word_mask.shape[1])
         scores = self.model(inputs, previous.to(self.device))
         return decoding_loss(scores, targets.to(self.device), counted.to(self.device)), {}
+
+    def _targets(self, batch: TensorBatch[TextQuestion], words: int) -> tuple[Tensor, Tensor, Tensor]:
+        seed, epoch = self.config.loop.seed, self._epoch
+        return self.reading.targets(batch.samples, words,
+                                    lambda name: np.random.default_rng([seed, epoch, zlib.crc32(name.encode())]))
 
     def validate(self) -> dict[str, float]:
         """Soft accuracy and ANLS, and the share of answers with a copied word, of the validation questions; percent."""

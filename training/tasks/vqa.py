@@ -150,10 +150,15 @@ class Vqa:
                          _grid(config, self.store)).to(self.device)
 
     def batches(self, epoch: int, first: int) -> Iterator[TensorBatch[Question]]:
-        """Batches of questions with their images' regions."""
+        """Batches of questions with their images' regions; of several workers, this one's shares."""
         from pipeline.pinned import device_batches
+        from training.workers import rank, world
 
-        return device_batches(self.stream.epoch(epoch), self.device, first)
+        return device_batches(self.stream.epoch(epoch, rank(), world()), self.device, first)
+
+    def weight(self, batch: TensorBatch[Question]) -> float:
+        """The number of questions, over which the loss is a mean."""
+        return float(len(batch.samples))
 
     def step(self, batch: TensorBatch[Question]) -> tuple[Tensor, dict[str, float]]:
         """Cross-entropy of the answers, averaged over the batch; with soft targets summed over the answers."""
