@@ -22,7 +22,7 @@ RECIPE = """
 --model.hidden 64 --model.heads 4 --model.layers 2 --model.feedforward 128 --model.init-deviation 0.07
 --model.text-hidden 64 --model.text-layers 1 --model.text-heads 4 --model.text-feedforward 128 --model.text-lr 1
 --model.most-objects 8 --model.most-pieces 28 --model.steps 4 --model.dropout 0 --model.learned-words
---lr 2e-3 --batch-size 64 --epochs 12 --schedule cosine --warmup 100 --clip 1 --validate-every 2 --device cpu
+--lr 2e-3 --batch-size 64 --epochs 14 --schedule cosine --warmup 100 --clip 1 --validate-every 2 --device cpu
 """
 RESULT = Path(__file__).parent / "results" / "text_vqa.json"
 
