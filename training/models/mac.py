@@ -65,7 +65,8 @@ class Mac(nn.Module):
         self.write = WriteUnit(config)
         self.first_memory = nn.Parameter(torch.randn(dim))
         self.question = xavier(nn.Linear(dim, dim)) if config.output_question else None
-        sizes = [dim * (1 + config.output_question), *config.classifier, answers]
+        parts = 1 + config.output_question * (1 + config.output_product)
+        sizes = [dim * parts, *config.classifier, answers]
         self.classifier = nn.ModuleList(xavier(nn.Linear(a, b)) for a, b in pairwise(sizes))
         self.drop_output = nn.Dropout(config.drop_output)
 
@@ -93,7 +94,10 @@ class Mac(nn.Module):
         return MacOutput(self._answer(memory, question), of_words.unsqueeze(1), torch.stack(of_cells, 1).unsqueeze(1))
 
     def _answer(self, memory: Tensor, question: Tensor) -> Tensor:
-        x = memory if self.question is None else torch.cat([memory, self.question(question)], -1)
+        x = memory
+        if self.question is not None:
+            asked = self.question(question)
+            x = torch.cat([memory, asked, memory * asked] if self.config.output_product else [memory, asked], -1)
         for number, layer in enumerate(self.classifier):
             x = layer(self.drop_output(x))
             if number < len(self.classifier) - 1:

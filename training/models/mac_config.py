@@ -46,6 +46,8 @@ class MacConfig:
     memory_layers: Literal[1, 2] = 2
     # Give the classifier the question beside the memory.
     output_question: bool = True
+    # And their product (the published outQuestionMul, off in the study): whether what was read is what was asked for.
+    output_product: bool = False
     # The study's names in the control unit: there its "qwk" has W on the control, which is the query everywhere else.
     published_control_side: bool = False
     # Dropout of word embeddings.

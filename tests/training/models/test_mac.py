@@ -141,7 +141,9 @@ def reference(mac, control_variant, read_variant, features, boxes, mask, tokens,
         weights = softmax(scores)
         reads.append(weights)
         memory = linear(mac.write.merge, memory + weighted(weights, base))
-    x = memory + linear(mac.question, question) if config.output_question else memory
+    asked = linear(mac.question, question) if config.output_question else []
+    product = [a * b for a, b in zip(memory, asked, strict=True)] if config.output_product else []
+    x = memory + asked + product
     for number, layer in enumerate(mac.classifier):
         x = linear(layer, x)
         x = elu(x) if number + 1 < len(mac.classifier) else x
@@ -176,6 +178,7 @@ def test_the_score_can_be_changed_in_one_unit_alone(unit):
 
 
 @pytest.mark.parametrize("options", [{"feed_control": True}, {"memory_layers": 1}, {"output_question": False},
+                                     {"output_product": True},
                                      {"control_combiner": "sum"}, {"classifier": ()}, {"stem_layers": 1}])
 def test_every_option_equals_the_formulas(options):
     agree(model(replace(SMALL, **options), VARIANTS[5]), VARIANTS[5], VARIANTS[5])
