@@ -41,14 +41,32 @@ ATTENTION = {
     "mass_ratio": Label("Attention on object, times uniform", "×"),
     "entropy": Label("Entropy (1 = uniform)", "", 0, 1),
 }
+MEASURES = {
+    "gini": Label("Sparsity (Gini's index)", "", 0, 1),
+    "hoyer": Label("Sparsity (Hoyer)", "", 0, 1),
+    "largest": Label("Largest weight", "", 0, 1),
+    "keys_90": Label("Share of keys that hold 90 %", "", 0, 1),
+    "deletion_gain": Label("Faithfulness: deletion beats random by", "", 1, 1),
+    "insertion_gain": Label("Faithfulness: insertion beats random by", "", 1, 1),
+    "js": Label("Agreement between seeds (JS similarity)", "", 1, 1),
+    "top": Label("Same key on top with another seed", "", 1, 1),
+}
+"""Figures of attention that any task may have."""
 _LOWER = ("loss", "fid", "frechet", "rank", "perplexity", "error")
 _NEITHER = ("uniform", "chance", "ceiling", "entropy", "sparsity", "share", "copied")
 
 
 def label_of(name: str) -> Label:
     """The label of any figure: the one above, or for others the name itself, better where higher but for a few."""
-    if (known := RETRIEVAL.get(name) or ATTENTION.get(name)) is not None:
+    if (known := RETRIEVAL.get(name) or ATTENTION.get(name) or MEASURES.get(name)) is not None:
         return known
     words = set(name.lower().replace("/", " ").replace("_", " ").split())
     better = -1 if words & set(_LOWER) else 0 if words & set(_NEITHER) else 1
     return Label(name.replace("_", " ").replace("/", ": "), "", better)
+
+
+def title_of(name: str) -> str:
+    """What a figure is called by its dotted name in a run: "attention.pointing" is "Pointing accuracy (%)"."""
+    _, *kinds, last = name.split(".") if "." in name else ("", name)
+    label = label_of(last)
+    return label.title + (f" ({label.unit})" if label.unit else "") + "".join(f", {kind}" for kind in kinds)

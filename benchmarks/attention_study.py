@@ -1,0 +1,108 @@
+"""The attention study on scenes: every score function x seeds of a task, what it costs and what it attends to.
+
+    python -m benchmarks.attention_study [--task matching] [--work FOLDER] [--seeds 5] [--first-seed 0] [--ray]
+
+renders the scenes, extracts their regions, trains every variant with `heed sweep` (a trial at a time in this process;
+--ray packs them), and writes benchmarks/results/attention_study/TASK/ (table.csv, table.md, table.tex, agreement.csv,
+relation.csv), docs/attention-study-TASK.png and the tables of docs/attention-study.md. Run again, it goes on where it
+was stopped; two of them with other seeds may share a FOLDER, and a last one over all seeds makes the tables.
+
+A trial is made small on purpose, about twenty seconds of one core: long enough to learn clearly and too short to reach
+the ceiling, where all variants would look alike.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import shutil
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from heed import main as heed
+
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "benchmarks" / "results" / "attention_study"
+DOCUMENT = ROOT / "docs" / "attention-study.md"
+IMAGES = 1000
+VARIANTS = ("dot", "scaled_dot", "cosine", "general-key", "general-query", "biased_general-key",
+            "biased_general-query", "activated_general-key-relu", "activated_general-key-sigmoid", "elementwise")
+
+
+@dataclass(frozen=True)
+class Study:
+    """How a task is studied."""
+
+    options: tuple[str, ...]
+    """Of `heed sweep TASK`, beside the data."""
+    data: tuple[str, ...]
+    """The options that name the store and the scenes folder."""
+    variants: tuple[str, ...] = VARIANTS
+
+
+STUDIES = {
+    "matching": Study(
+        ("--epochs", "1", "--batch-size", "64", "--lr", "3e-3", "--schedule", "cosine", "--min-count", "1",
+         "--model.embed-dim", "64", "--model.word-dim", "32", "--model.no-max-violation", "--faithfulness"),
+        ("--store", "--captions"),
+    ),
+}
+
+
+def prepare(work: Path) -> None:
+    """Scenes and a store of their regions."""
+    if not (work / "store" / "shards").exists():
+        work.mkdir(parents=True, exist_ok=True)
+        run("scenes", str(work / "scenes"), "--images", str(IMAGES))
+    run("extract", "regions", str(work / "scenes" / "images"), str(work / "store"), "--detector", "scenes", "--boxes",
+        "8", "24", "--inline")
+
+
+def run(*words: str) -> None:
+    """A heed command; ends this program where it fails."""
+    if status := heed(words):
+        sys.exit(status)
+
+
+def study(task: str, work: Path, first: int, seeds: int, ray: bool) -> None:
+    """Train what is not trained yet, and write the tables."""
+    one, out = STUDIES[task], work / task
+    run("sweep", task, "--attention", *one.variants, "--seeds", str(seeds), "--seed", str(first), "--out", str(out),
+        one.data[0], str(work / "store"), one.data[1], str(work / "scenes"), *one.options, *(() if ray else ["--inline"]))
+
+
+def publish(task: str, work: Path) -> None:
+    """Copy a sweep's tables and plot to where the documents quote them."""
+    out, kept = work / task, RESULTS / task
+    kept.mkdir(parents=True, exist_ok=True)
+    for name in ("table.csv", "table.md", "table.tex", "agreement.csv", "relation.csv"):
+        shutil.copy(out / name, kept / name)
+    shutil.copy(out / "relation.png", ROOT / "docs" / f"attention-study-{task}.png")
+    text = DOCUMENT.read_text(encoding="utf-8")
+    for name in ("table", "agreement", "relation"):
+        inner = (out / f"{name}.md").read_text(encoding="utf-8").strip()
+        marks = f"<!-- {task} {name} -->", f"<!-- end of {task} {name} -->"
+        text = re.sub(f"{marks[0]}.*?{marks[1]}", lambda _, m=marks, i=inner: f"{m[0]}\n{i}\n{m[1]}", text, flags=re.S)
+    DOCUMENT.write_text(text, encoding="utf-8")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--task", choices=sorted(STUDIES), default="matching")
+    parser.add_argument("--work", type=Path)
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--first-seed", type=int, default=0)
+    parser.add_argument("--ray", action="store_true")
+    parser.add_argument("--train-only", action="store_true", help="leave the published tables as they are")
+    chosen = parser.parse_args()
+    work = chosen.work or Path(tempfile.mkdtemp(prefix="attention-study-"))
+    prepare(work)
+    study(chosen.task, work, chosen.first_seed, chosen.seeds, chosen.ray)
+    if not chosen.train_only:
+        publish(chosen.task, work)
+
+
+if __name__ == "__main__":
+    main()
