@@ -59,6 +59,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "evaluate generation": ("evaluation.commands.generation:EvaluateGeneration", "R-precision, named objects, IS, FID"),
     "evaluate text-vqa": ("evaluation.commands.text_vqa:EvaluateTextVqa", "answers, copied words, where one looked"),
     "draw text-vqa": ("evaluation.commands.draw_text_vqa:DrawTextVqa", "where answers looked: words in the image"),
+    "evaluate attention": ("evaluation.commands.attention:EvaluateAttention",
+                           "entropy, sparsity and agreement of any task's attention"),
+    "evaluate region-words": ("evaluation.commands.region_words:EvaluateRegionWords",
+                              "SCAN's words that look at one region, in the captions retrieved"),
     "report": ("evaluation.commands.report:Report", "one page: tables, curves, attention on the photos"),
 }
 """The words of a command -> where its options and ``run`` are, and what it is for."""

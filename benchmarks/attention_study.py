@@ -26,7 +26,7 @@ from heed import main as heed
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "attention_study"
 DOCUMENT = ROOT / "docs" / "attention-study.md"
-IMAGES = 1000
+IMAGES = 800
 VARIANTS = ("dot", "scaled_dot", "cosine", "general-key", "general-query", "biased_general-key",
             "biased_general-query", "activated_general-key-relu", "activated_general-key-sigmoid", "elementwise")
 
@@ -70,7 +70,8 @@ def study(task: str, work: Path, first: int, seeds: int, ray: bool) -> None:
     """Train what is not trained yet, and write the tables."""
     one, out = STUDIES[task], work / task
     run("sweep", task, "--attention", *one.variants, "--seeds", str(seeds), "--seed", str(first), "--out", str(out),
-        one.data[0], str(work / "store"), one.data[1], str(work / "scenes"), *one.options, *(() if ray else ["--inline"]))
+        one.data[0], str(work / "store"), one.data[1], str(work / "scenes"), *one.options,
+        *(() if ray else ["--inline"]))
 
 
 def publish(task: str, work: Path) -> None:

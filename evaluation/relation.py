@@ -45,25 +45,26 @@ def relation(results: Results, accuracy: str, figure: str, groups: Sequence[Grou
     if count < 3 or not seeds:
         return Relation(figure, math.nan, math.nan, math.nan, math.nan, count)
     x, y = table.mean(2)
-    rho = spearman(x, y)
+    rho = float(spearman(x, y))
     if math.isnan(rho):
         return Relation(figure, rho, rho, rho, rho, count)
     rng = np.random.default_rng(seed)
-    permuted = np.array([spearman(x, rng.permutation(y)) for _ in range(PERMUTATIONS)])
+    permuted = spearman(x, rng.permuted(np.tile(y, (PERMUTATIONS, 1)), axis=1))
     p = (1 + int((np.abs(permuted) >= abs(rho) - 1e-12).sum())) / (1 + PERMUTATIONS)
-    drawn = [spearman(*table[:, :, rng.integers(len(seeds), size=len(seeds))].mean(2)) for _ in range(RESAMPLES)]
-    known = np.array(drawn)[np.isfinite(drawn)]
+    choice = rng.integers(len(seeds), size=(RESAMPLES, len(seeds)))
+    drawn = spearman(*table[:, :, choice].mean(3).transpose(0, 2, 1))
+    known = drawn[np.isfinite(drawn)]
     low, high = np.percentile(known, [2.5, 97.5]) if len(seeds) > 1 and len(known) else (math.nan, math.nan)
     return Relation(figure, rho, float(low), float(high), p, count)
 
 
-def spearman(x: np.ndarray, y: np.ndarray) -> float:
-    """Pearson's correlation of ranks, ties sharing their mean rank; NaN where either is constant."""
+def spearman(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Pearson's correlation of ranks along the last axis, ties sharing their mean rank; NaN where one is constant."""
     from scipy.stats import rankdata
 
-    a, b = (rankdata(values) - (len(values) + 1) / 2 for values in (x, y))
-    norm = math.sqrt(float(a @ a) * float(b @ b))
-    return float(a @ b) / norm if norm else math.nan
+    a, b = (rankdata(values, axis=-1) - (values.shape[-1] + 1) / 2 for values in (x, y))
+    norm = np.sqrt((a * a).sum(-1) * (b * b).sum(-1))
+    return np.divide((a * b).sum(-1), norm, out=np.full(norm.shape, np.nan), where=norm > 0)
 
 
 def _models(results: Results, groups: Sequence[Group]) -> list[list[str]]:

@@ -48,6 +48,17 @@ def test_the_table_holds_the_mean_of_the_runs_figures(whole):
     assert (whole / "table.tex").read_text().count(r"\\") == 4
 
 
+def test_seeds_agreement_relation_and_plot_stand_beside_the_table(whole):
+    rows = {(row["variant"], row["figure"]): row for row in csv.DictReader((whole / "agreement.csv").open())}
+    assert 0 < float(rows["dot", "js"]["mean"]) <= 1 and rows["dot", "js"]["pairs"] == "1"
+    assert float(rows["dot", "top"]["mean"]) > float(rows["dot", "chance"]["mean"])
+    assert "| Pointing accuracy (%) |" in (whole / "relation.md").read_text()
+    assert (whole / "relation.png").read_bytes()[:4] == b"\x89PNG"
+    found = table(whole)
+    assert 0 < float(found["concentration.words.entropy", "dot"]["mean"]) < 1
+    assert ("faithfulness.deletion", "dot") not in found  # not asked for
+
+
 def test_a_finished_sweep_does_nothing_again(words, whole, capsys):
     before = {path: path.stat().st_mtime_ns for path in whole.glob("*/*/**/*.pt")}
     assert before
@@ -99,6 +110,15 @@ def test_more_seeds_and_variants_can_be_added(words, whole, tmp_path, capsys):
     assert "2 trials to do" in capsys.readouterr().out
     assert table(whole)["retrieval.rsum", "dot"]["seeds"] == "3"
     assert "| variant | seeds | retrieval.t2i_r1 |" in (whole / "table.md").read_text()
+
+
+def test_faithfulness_can_be_added_to_a_finished_sweep(words, whole, capsys):
+    arguments = [*words, "--out", str(whole), "--attention", "dot", "--seeds", "1", "--inline", "--faithfulness"]
+    before = (whole / "dot" / "seed-0" / "checkpoints" / "last.pt").stat().st_mtime_ns
+    assert main(arguments) == 0
+    assert "1 trials to do" in capsys.readouterr().out
+    assert -1 < float(table(whole)["faithfulness.deletion_gain", "dot"]["mean"]) < 1
+    assert (whole / "dot" / "seed-0" / "checkpoints" / "last.pt").stat().st_mtime_ns == before
 
 
 def test_a_figure_no_run_has_is_told(words, whole, capsys):
