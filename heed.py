@@ -61,8 +61,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "draw text-vqa": ("evaluation.commands.draw_text_vqa:DrawTextVqa", "where answers looked: words in the image"),
     "evaluate attention": ("evaluation.commands.attention:EvaluateAttention",
                            "entropy, sparsity and agreement of any task's attention"),
-    "evaluate region-words": ("evaluation.commands.region_words:EvaluateRegionWords",
-                              "SCAN's words that look at one region, in the captions retrieved"),
+    "draw matching": ("evaluation.commands.draw_matching:DrawMatching", "the words that look at one region (SCAN)"),
     "report": ("evaluation.commands.report:Report", "one page: tables, curves, attention on the photos"),
 }
 """The words of a command -> where its options and ``run`` are, and what it is for."""

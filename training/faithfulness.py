@@ -85,8 +85,8 @@ def measure_run(options: Faithfulness) -> dict[str, Any]:
 
     _, task = trained_task(options.run_folder, options.checkpoint)
     if not isinstance(task, Probed):
-        raise HeedError(f"The task of {options.run_folder} cannot be scored with some of its keys alone; of tasks, "
-                        "matching can.")
+        raise HeedError(f"The task of {options.run_folder} cannot be scored with some of its keys alone; "
+                        "matching and vqa can.")
     found = measure(task, options)
     folder = options.run_folder / "measures"
     folder.mkdir(exist_ok=True)

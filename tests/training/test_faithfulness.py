@@ -11,6 +11,9 @@ from tests.training.truth_store import truth_store
 from training.attention.config import AttentionConfig
 from training.config import LoopConfig
 from training.faithfulness import Faithfulness, Probe, Probed, measure
+from training.models.mac import Mac
+from training.models.mac_config import MacConfig
+from training.models.mac_probe import mac_probe
 from training.models.scan import Scan, length_mask
 from training.models.scan_config import ScanConfig
 from training.models.scan_probe import scan_probe
@@ -69,6 +72,31 @@ def test_gradient_times_input_is_the_slope_along_a_keys_own_vector():
     assert (probe.gradient[1, 4:] == 0).all() and (probe.attention[1, 4:] == 0).all()
 
 
+def test_mac_answers_with_some_cells_as_with_an_image_that_has_no_others():
+    torch.manual_seed(0)
+    config = MacConfig(steps=2, dim=8, word_dim=6, classifier=(8,), stem="linear")
+    model = Mac(config, AttentionConfig("general"), 5, 20, 4).eval()
+    features, boxes = torch.randn(3, 6, 5), torch.rand(3, 6, 5)
+    mask = torch.arange(6) < torch.tensor([[6], [4], [5]])
+    tokens, lengths, right = torch.randint(1, 20, (3, 5)), torch.tensor([5, 2, 4]), torch.tensor([0, 3, 1])
+    probe = mac_probe(model, features, boxes, mask, tokens, lengths, right, ["a", "b", "c"])
+    left = mask.clone()
+    left[1, [0, 2]] = False
+    alone = model(features[1:2, left[1]], boxes[1:2, left[1]], torch.ones(1, 2, dtype=torch.bool), tokens[1:2],
+                  lengths[1:2])
+    expected = float(alone.logits.softmax(1)[0, 3].detach())
+    assert probe.score_with(left.numpy())[1] == pytest.approx(expected, abs=1e-6)
+    assert np.allclose(probe.attention.sum(1), 1, atol=1e-6) and (probe.attention[~mask.numpy()] == 0).all()
+    whole = probe.score_with(mask.numpy())
+    step = 1e-3
+    up, down = (features.clone(), features.clone())
+    up[1, 2] *= 1 + step
+    down[1, 2] *= 1 - step
+    slope = [float(model(moved, boxes, mask, tokens, lengths).logits.softmax(1)[1, 3].detach()) for moved in (up, down)]
+    assert probe.gradient[1, 2] == pytest.approx((slope[0] - slope[1]) / (2 * step), rel=0.05, abs=1e-5)
+    assert whole.shape == (3,)
+
+
 class Planted:
     """A task whose score is the share of one key, to which attention points and the gradient does not."""
 
@@ -119,6 +147,21 @@ def test_a_trained_runs_attention_is_more_faithful_than_chance_and_measured_alik
     before = path.read_bytes()
     assert main(["faithfulness", str(run), "--samples", "20", "--orders", "3"]) == 0
     assert path.read_bytes() == before
+
+
+def test_the_studys_picture_of_a_region_is_drawn_from_a_runs_folder(run, tmp_path, capsys):
+    assert main(["draw", "matching", str(run), "--out", str(tmp_path / "x.png")]) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith("Region ") and printed.count("✓") + printed.count("✗") == 5
+    assert (tmp_path / "x.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_attention_is_judged_from_the_predictions_file(run, capsys):
+    file = str(run / "predictions" / "test.arrow")
+    assert main(["evaluate", "attention", file, file, "--json", "--resamples", "20"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert 0 < found["concentration"][file]["words.entropy"]["value"] < 1
+    assert found["agreement"][f"{file} and {file}"]["words.js"]["value"] == pytest.approx(1)
 
 
 def test_a_task_that_cannot_be_probed_says_so(run, monkeypatch, capsys):

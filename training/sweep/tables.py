@@ -37,12 +37,16 @@ TELLING: dict[str, tuple[str, ...]] = {
     "matching": ("retrieval.rsum", "retrieval.t2i_r1", "retrieval.i2t_r1", "attention.pointing", "attention.mass",
                  "concentration.words.entropy", "concentration.words.gini", "faithfulness.deletion_gain",
                  "faithfulness.insertion_gain"),
+    "vqa": ("figures.accuracy", "attention.read/best step/pointing", "attention.read/best step/mass",
+            "concentration.read.entropy", "concentration.control.entropy", "faithfulness.deletion_gain",
+            "faithfulness.insertion_gain"),
 }
 """Task -> the figures its tables show unless told otherwise; the first six there are, for a task without an entry."""
-ACCURACY = {"matching": "retrieval.rsum"}
+ACCURACY = {"matching": "retrieval.rsum", "vqa": "figures.accuracy"}
 """Task -> the figure that says how well it is done; the first there is, for a task without an entry."""
-INTERPRETABILITY = ("pointing", "mass", "entropy", "gini", "deletion_gain", "insertion_gain")
-"""Last names of the figures that are related to the accuracy, as far as a task has them."""
+RELATED = ("pointing", "mass", "entropy", "gini", "deletion_gain", "insertion_gain")
+"""Last names of figures of interpretability, which are related to the accuracy: those among a task's telling ones, or
+all there are, for a task without an entry."""
 
 
 def write_tables(
@@ -109,8 +113,8 @@ def _relate(
     """Accuracy against every figure of interpretability; nothing where there is none."""
     known = {one.figure: one for one in everything}
     accuracy = ACCURACY.get(task, next(iter(known), ""))
-    figures = [name for name in known if name.split(".")[-1] in INTERPRETABILITY
-               and not (name == "attention.entropy" and any(n.startswith("concentration") for n in known))]
+    figures = [name for name in TELLING.get(task, tuple(known)) if name in known
+               and name.replace("/", ".").split(".")[-1] in RELATED]
     if accuracy not in known or not figures:
         return
     relations = [relation(ordered, accuracy, name, groups) for name in figures]

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from features.text.symbols import Symbols
     from pipeline.annotations import Question
     from pipeline.pinned import TensorBatch
+    from training.faithfulness import Probe
     from training.models.mac import MacOutput
 
 WORDS_FILE, ANSWERS_FILE = "words.txt", "answers.txt"
@@ -116,6 +117,8 @@ class Vqa:
     """The task; see `training.task.Task`."""
 
     monitor = "accuracy"
+    keys = "regions"
+    """What attention chooses among, and `training.faithfulness` takes away."""
 
     def __init__(self, config: VqaConfig) -> None:
         import torch
@@ -214,6 +217,24 @@ class Vqa:
         with torch.no_grad():
             write_attention(attention_path(out), rows())
         write_results(out, answers)
+
+    def probes(self, split: str, most: int) -> Iterator[Probe]:
+        """A split's questions whose answer is known, to be answered with some of the regions alone."""
+        import torch
+
+        from pipeline.pinned import device_batches
+        from pipeline.sampler import Order
+        from training.models.mac_inputs import box_geometry
+        from training.models.mac_probe import mac_probe
+
+        known = [question for question in self._held(split) if self._targets(question)][:most]
+        for batch in device_batches(self._stream(known, self.config.loop.batch_size, Order(shuffle="none")).epoch(),
+                                    self.device):
+            targets = [self._targets(question) for question in batch.samples]
+            right = torch.tensor([max(worth, key=worth.__getitem__) for worth in targets]).to(self.device)
+            features, boxes = batch["regions"]["features"], batch["regions"]["boxes"]
+            yield mac_probe(self.model, features.values, box_geometry(boxes.values, self._sizes(batch)), features.mask,
+                            *self._tokens(batch.samples), right, [question.key for question in batch.samples])
 
     def _attention(self, batch: TensorBatch[Question], found: MacOutput) -> Iterator[StepAttention]:
         from evaluation.attention_file import Side, StepAttention

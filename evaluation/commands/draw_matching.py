@@ -1,4 +1,4 @@
-"""`heed evaluate region-words`."""
+"""`heed draw matching`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tyro.conf import Positional
 
 
 @dataclass(frozen=True)
-class EvaluateRegionWords:
+class DrawMatching:
     """Which words look at one region: the five best captions of its image, ticked or crossed, those words bold.
 
     The form of the attention study's figures of SCAN. Wrong captions are shown without bold words, as a run keeps the
