@@ -21,7 +21,9 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from features.errors import HeedError
 from heed import main as heed
+from pipeline.store import Store
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "attention_study"
@@ -52,9 +54,12 @@ STUDIES = {
 
 
 def prepare(work: Path) -> None:
-    """Scenes and a store of their regions."""
-    if not (work / "store" / "shards").exists():
-        work.mkdir(parents=True, exist_ok=True)
+    """Scenes and a store of their regions, gone on with where they are not whole."""
+    work.mkdir(parents=True, exist_ok=True)
+    try:
+        Store.open(work / "store")
+        return
+    except HeedError:
         run("scenes", str(work / "scenes"), "--images", str(IMAGES))
     run("extract", "regions", str(work / "scenes" / "images"), str(work / "store"), "--detector", "scenes", "--boxes",
         "8", "24", "--inline")
