@@ -4,8 +4,8 @@ One table: task -> groups of variants, each with its reason and with the options
 compute the same function from parameters drawn by the same law; they differ by rounding, or by which numbers were
 drawn. How far apart a sweep finds them is the floor below which no difference between other variants means anything.
 Groups that are one *class* of functions but start from another law (additive and concat, dot and general in M4C, the
-sides of general in MAC with its learned sum) are not listed: optimisation may tell them apart. Source of all of them: algebra; numerical checks are in
-`tests/training/attention/test_scores.py` and `tests/training/sweep/test_equal.py`.
+sides of general in MAC with its learned sum) are not listed: optimisation may tell them apart. Source of all of them:
+algebra; numerical checks are in `tests/training/attention/test_scores.py` and `tests/training/sweep/test_equal.py`.
 """
 
 from __future__ import annotations
