@@ -89,6 +89,8 @@ def publish(task: str, work: Path) -> None:
     text = DOCUMENT.read_text(encoding="utf-8")
     for name in ("table", "agreement", "relation"):
         inner = (out / f"{name}.md").read_text(encoding="utf-8").strip()
+        if name == "relation":
+            inner = f"![Accuracy against interpretability](attention-study-{task}.png)\n\n{inner}"
         marks = f"<!-- {task} {name} -->", f"<!-- end of {task} {name} -->"
         text = re.sub(f"{marks[0]}.*?{marks[1]}", lambda _, m=marks, i=inner: f"{m[0]}\n{i}\n{m[1]}", text, flags=re.S)
     DOCUMENT.write_text(text, encoding="utf-8")

@@ -55,15 +55,16 @@ def test_two_models_have_no_relation():
     assert relation_csv("acc", [found]).splitlines()[1] == "acc,int.w.gini,,,,,2"
 
 
+@pytest.mark.timeout(300)
 def test_the_plot_shows_every_variant_and_the_floor(tmp_path):
     found = compare(results([10, 11, 14, 12], [1, 2, 3, 4], 0.2), "v0", [Group(("v0", "v1"), "twins")])
     accuracy, gini = found
-    plot_relation(accuracy, [Panel(gini, "note"), Panel(gini, ""), Panel(gini, "")], "v0", tmp_path / "x.png")
+    plot_relation(accuracy, [Panel(gini, "note")], "v0", tmp_path / "x.png")
     picture = np.asarray(Image.open(tmp_path / "x.png").convert("RGB")).reshape(-1, 3)
     for colour in ((0x44, 0x77, 0xAA), (0xEE, 0x66, 0x77), (0x22, 0x88, 0x33), (0xCC, 0xBB, 0x44)):
         assert (np.abs(picture.astype(int) - colour).max(1) < 40).sum() > 50
     before = (tmp_path / "x.png").read_bytes()
-    plot_relation(accuracy, [Panel(gini, "note"), Panel(gini, ""), Panel(gini, "")], "v0", tmp_path / "x.png")
+    plot_relation(accuracy, [Panel(gini, "note")], "v0", tmp_path / "x.png")
     assert (tmp_path / "x.png").read_bytes() == before
 
 
