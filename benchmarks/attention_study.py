@@ -7,8 +7,8 @@ renders the scenes, extracts their regions, trains every variant with `heed swee
 relation.csv), docs/attention-study-TASK.png and the tables of docs/attention-study.md. Run again, it goes on where it
 was stopped; two of them with other seeds may share a FOLDER, and a last one over all seeds makes the tables.
 
-A trial is made small on purpose, about twenty seconds of one core: long enough to learn clearly and too short to reach
-the ceiling, where all variants would look alike.
+A trial is made small on purpose: long enough to learn clearly and too short to reach the ceiling, where all variants
+would look alike.
 """
 
 from __future__ import annotations
