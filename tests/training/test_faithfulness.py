@@ -75,8 +75,8 @@ def test_gradient_times_input_is_the_slope_along_a_keys_own_vector():
 def test_mac_answers_with_some_cells_as_with_an_image_that_has_no_others():
     torch.manual_seed(0)
     config = MacConfig(steps=2, dim=8, word_dim=6, classifier=(8,), stem="linear")
-    model = Mac(config, AttentionConfig("general"), 5, 20, 4).eval()
-    features, boxes = torch.randn(3, 6, 5), torch.rand(3, 6, 5)
+    model = Mac(config, AttentionConfig("general"), 5, 20, 4).eval().double()
+    features, boxes = torch.randn(3, 6, 5).double(), torch.rand(3, 6, 5).double()
     mask = torch.arange(6) < torch.tensor([[6], [4], [5]])
     tokens, lengths, right = torch.randint(1, 20, (3, 5)), torch.tensor([5, 2, 4]), torch.tensor([0, 3, 1])
     probe = mac_probe(model, features, boxes, mask, tokens, lengths, right, ["a", "b", "c"])
@@ -87,14 +87,12 @@ def test_mac_answers_with_some_cells_as_with_an_image_that_has_no_others():
     expected = float(alone.logits.softmax(1)[0, 3].detach())
     assert probe.score_with(left.numpy())[1] == pytest.approx(expected, abs=1e-6)
     assert np.allclose(probe.attention.sum(1), 1, atol=1e-6) and (probe.attention[~mask.numpy()] == 0).all()
-    whole = probe.score_with(mask.numpy())
     step = 1e-3
     up, down = (features.clone(), features.clone())
     up[1, 2] *= 1 + step
     down[1, 2] *= 1 - step
     slope = [float(model(moved, boxes, mask, tokens, lengths).logits.softmax(1)[1, 3].detach()) for moved in (up, down)]
-    assert probe.gradient[1, 2] == pytest.approx((slope[0] - slope[1]) / (2 * step), rel=0.05, abs=1e-5)
-    assert whole.shape == (3,)
+    assert probe.gradient[1, 2] == pytest.approx((slope[0] - slope[1]) / (2 * step), rel=1e-3)
 
 
 class Planted:

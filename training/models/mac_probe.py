@@ -24,7 +24,7 @@ def mac_probe(
     places = right.unsqueeze(1)
 
     def probability(features: Tensor, left: Tensor) -> Tensor:
-        return model(features, boxes, left, tokens, lengths).logits.float().softmax(1).gather(1, places)[:, 0]
+        return model(features, boxes, left, tokens, lengths).logits.softmax(1).gather(1, places)[:, 0]
 
     @torch.no_grad()
     def score_with(left: np.ndarray) -> np.ndarray:
@@ -33,7 +33,7 @@ def mac_probe(
     with torch.no_grad():
         attention = model(features, boxes, mask, tokens, lengths).read[:, 0].mean(1)
     with torch.enable_grad():
-        moved = features.detach().float().requires_grad_()
+        moved = features.detach().to(model.first_memory.dtype).requires_grad_()
         gradient, = torch.autograd.grad(probability(moved, mask).sum(), moved)
     product = (gradient * moved.detach()).sum(-1).masked_fill(~mask, 0)
     return Probe(np.array(keys), mask.sum(1).cpu().numpy(), attention.double().cpu().numpy(),

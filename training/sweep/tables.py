@@ -40,6 +40,8 @@ TELLING: dict[str, tuple[str, ...]] = {
     "vqa": ("figures.accuracy", "attention.read/best step/pointing", "attention.read/best step/mass",
             "concentration.read.entropy", "concentration.control.entropy", "faithfulness.deletion_gain",
             "faithfulness.insertion_gain"),
+    "generation": ("figures.named_object", "figures.times_chance", "figures.named_colour", "figures.named_shape",
+                   "figures.r_precision", "figures.fid", "figures.inception_score"),
 }
 """Task -> the figures its tables show unless told otherwise; the first six there are, for a task without an entry."""
 ACCURACY = {"matching": "retrieval.rsum", "vqa": "figures.accuracy"}
