@@ -43,8 +43,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def config(folder: Path, out: str, **options: object) -> GenerationConfig:
     model = AttnGanConfig(stages=2, base_size=16, gf_dim=2, df_dim=2, z_dim=4, condition_dim=5, residuals=1)
     loop = replace(LOOP, epochs=1, clip=0.0, ema=0.9)
-    return replace(GenerationConfig(folder / "few", folder / "damsm", folder / out, 1.0, 2, DATA,
-                                    AttentionConfig("general"), model, loop), **options)
+    made = GenerationConfig(folder / "few", folder / "damsm", folder / out, guidance=1.0, maps=2, data=DATA,
+                            attention=AttentionConfig("general"), model=model, loop=loop)
+    return replace(made, **options)
 
 
 def test_damsms_run_ends_with_files_under_published_names(made: Path) -> None:
