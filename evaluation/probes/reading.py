@@ -58,10 +58,11 @@ def fill_cache(subject: Subject, pairs: Pairs, path: Path, batch: int = 32, dtyp
 
 
 def encode(subject: Subject, texts: Sequence[str], most_words: int) -> list[EncodedCaption]:
-    """The texts in the subject's word pieces; `HeedError` where it has no vocabulary."""
+    """The texts in the subject's word pieces, cut where its positions end; `HeedError` where it has no vocabulary."""
     if subject.pieces is None:
         raise HeedError(f"{subject.name} has no vocabulary to cut texts with: give its vocab.txt with --vocabulary.")
-    return [subject.pieces.encode(text, most_words) for text in texts]
+    positions = subject.description.get("config", {}).get("positions", most_words)
+    return [subject.pieces.encode(text, min(most_words, positions)) for text in texts]
 
 
 def _write(path: Path, number: int, numbers: np.ndarray, reading: Reading, batch: Batch,

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from evaluation.pretraining import read_pretraining
+from evaluation.probes.reading import encode
 from evaluation.subjects import load_subject, lxmert, uniter
 from evaluation.subjects.batches import make_batch
 from features.errors import HeedError
@@ -114,6 +115,7 @@ def test_the_command_trains_a_subject_and_judges_it(
     assert torch.equal(subject.word_scores(reading.text), task.model.word_scores(mine.text))
     assert subject.description["heads"] == ["cls.predictions", "itm_output" if streams == "one" else
                                             "cls.seq_relationship"]
+    assert [len(one.ids) for one in encode(subject, ["a red star " * 99, "red"], 512)] == [60, 3]  # as long as trained
     control = load_subject(f"{out}=random", seed=3)
     assert control.description["config"] == subject.description["config"] and control.name == f"{out}=random"
     assert not torch.equal(control.read(batch).match, reading.match)
