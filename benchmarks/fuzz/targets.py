@@ -174,6 +174,7 @@ def _imports() -> list[Target]:
         ("uniter-npz", ".npz", "d", None, inputs.npz),
         ("uniter-lmdb", ".mdb", "", None, partial(database, entry=packed_entry)),
         ("vilbert-lmdb", ".mdb", "", None, partial(database, entry=pickled_entry)),
+        ("mmf-lmdb", ".mdb", "", None, partial(database, entry=pickled_entry)),
         ("volta-h5", ".h5", "", None, None),
         ("milvlg-npz", ".npz", "d", None, inputs.npz),
         ("h5", ".h5", "", None, None),

@@ -8,15 +8,20 @@ Pickles are read by `features.restricted`. The key is the path as MMF writes it,
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import pickle
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+
+import numpy as np
 
 from features.errors import HeedError
 from features.regions import Regions
 from features.restricted import dictionary, load
-from pipeline.exchange.lmdb_file import open_lmdb
-from pipeline.exchange.mmf_npy import numbers, regions_of, without_boxes
+from pipeline.exchange.lmdb_file import open_lmdb, write_lmdb
+from pipeline.exchange.mmf_npy import info_of, numbers, regions_of, without_boxes
+from pipeline.exchange.vilbert_lmdb import KEYS
 from pipeline.exchange.vilbert_lmdb import items as entries
+from pipeline.fields import Fields, Row
 from pipeline.sources import Item
 
 NOTE = "boxes are zeros in images of 0 x 0 where an entry had none"
@@ -35,3 +40,22 @@ def read(item: Item) -> Regions:
     info = {name: value for name, value in dictionary(load(data)).items() if value is not None}
     features = numbers(info, "features")
     return regions_of(features, info, background=False) if "bbox" in info else without_boxes(features)
+
+
+def write(rows: Iterable[Row], fields: Fields, path: Path) -> None:
+    """Write the database ``path``: an entry a row, with boxes and classes where its image has a size.
+
+    A store keeps no distribution over classes, so ``cls_prob`` holds the confidence at the row's class and 0 elsewhere.
+    """
+    keys: list[bytes] = []
+
+    def written() -> Iterator[tuple[bytes, bytes]]:
+        for row in rows:
+            keys.append(row["key"].encode())
+            entry = {"feature_path": row["key"], "features": np.asarray(row["features"], np.float32)}
+            if row["width"] and row["height"]:
+                entry |= info_of(row)
+            yield keys[-1], pickle.dumps(entry, protocol=4)
+        yield KEYS, pickle.dumps(keys, protocol=4)
+
+    write_lmdb(path, written())

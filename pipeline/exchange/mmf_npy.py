@@ -97,10 +97,11 @@ def write(rows: Iterable[Row], fields: Fields, path: Path) -> None:
         file = file_of(path, row["key"], ".npy")
         np.save(file, np.asarray(row["features"], np.float32), allow_pickle=False)
         if row["width"] and row["height"]:
-            np.save(file.with_name(file.name.removesuffix(".npy") + f"{INFO}.npy"), np.array(_info(row), object))
+            np.save(file.with_name(file.name.removesuffix(".npy") + f"{INFO}.npy"), np.array(info_of(row), object))
 
 
-def _info(row: Row) -> dict[str, Any]:
+def info_of(row: Row) -> dict[str, Any]:
+    """What an info file says of a row; `HeedError` for a class beyond the detector's."""
     n = len(row["boxes"])
     if n and row["classes"].max() >= CLASSES:
         raise HeedError(f"{row['key']!r} has class {row['classes'].max()}; MMF's files hold classes 0 to "

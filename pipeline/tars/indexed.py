@@ -72,7 +72,8 @@ class TarSamples(Sequence[TarSample]):
 
     def __getitem__(self, number: int) -> TarSample:  # type: ignore[override]
         """Sample ``number``; `HeedError` where the tar has changed since it was scanned."""
-        return TarSample(self.keys[number], self.parts_of(number))
+        parts = self.parts_of(number)
+        return TarSample(self.keys[number], parts)
 
     def parts_of(self, number: int, names: Collection[str] | None = None) -> dict[str, bytes]:
         """Its parts, those of ``names`` alone where they are given; `HeedError` as for the sample."""

@@ -18,6 +18,7 @@ from tests.pipeline.toy import Toy, ToyReader, toy_regions, toy_source
 PIXELS = {
     "butd-tsv": "features.tsv", "lxmert-tsv": "features.tsv", "volta-tsv": "features.tsv",
     "vilbert-lmdb": "features.lmdb", "volta-h5": "features.h5", "milvlg-npz": "features", "mmf-npy": "features",
+    "mmf-lmdb": "features.lmdb",
     "h5": "features.h5", "parquet": "features.parquet",
 }
 FRACTIONS = {
@@ -31,7 +32,7 @@ def test_pixel_formats_give_back_what_was_stored(tmp_path, name):
     store = toy_store(tmp_path)
     again = round_trip(name, tmp_path, PIXELS[name], store)
     assert sorted(again.keys()) == sorted(store.keys())
-    attributes = {"butd-tsv": 0, "mmf-npy": 0, "h5": 2, "parquet": 2}.get(name, 1)
+    attributes = {"butd-tsv": 0, "mmf-npy": 0, "mmf-lmdb": 0, "h5": 2, "parquet": 2}.get(name, 1)
     for row, key in enumerate(store.keys()):
         there, here = store.regions(row), again.regions(again.find(key))
         assert (here.width, here.height) == (there.width, there.height) == (64, 64)
