@@ -24,11 +24,9 @@ from features.weights import digest, download, load_into, read_weights
 
 _SIDE = 299
 _CLASSES = {"fidelity": 1008, "torchvision": 1000}
-_URLS = {
-    "fidelity": ("https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/"
-                 "weights-inception-2015-12-05-6726825d.pth", "6726825d"),
-    "torchvision": ("https://download.pytorch.org/models/inception_v3_google-0cc3c7bd.pth", "0cc3c7bd"),
-}
+_FIDELITY = ("https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/"
+             "weights-inception-2015-12-05-6726825d.pth", "6726825d")
+"""Where torch-fidelity publishes its file, and the beginning of its SHA-256."""
 
 
 @dataclass(frozen=True)
@@ -77,8 +75,8 @@ class Eye:
 
 def load(weights: str = "fidelity", device: str = "auto") -> Eye:
     """The network called ``weights`` (downloaded), or that of a file; raises `HeedError` where it is not to be had."""
-    if weights in _URLS:
-        path = download(*_URLS[weights], option="--network ")
+    if weights in _CLASSES:
+        path = download(*_address(weights), option="--network ")
     else:
         path = weights  # type: ignore[assignment]
     tensors = {name: tensor for name, tensor in read_weights(path).tensors.items() if not name.startswith("AuxLogits")}
@@ -135,3 +133,13 @@ def resized_as_tensorflow(x: Tensor, side: int) -> Tensor:
         first, second = (x.index_select(axis, place) for place in (before, (before + 1).clamp(max=size - 1)))
         x = first + (second - first) * share
     return x
+
+
+def _address(name: str) -> tuple[str, str]:
+    """Where the network's file is published, and the beginning of its SHA-256, which ends the file's name."""
+    if name == "fidelity":
+        return _FIDELITY
+    from torchvision.models import Inception_V3_Weights
+
+    url: str = Inception_V3_Weights.IMAGENET1K_V1.url
+    return url, url[url.rindex("-") + 1 :].removesuffix(".pth")

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from features.weights import download, load_into, read_weights
 from training.models.attngan.config import EncoderConfig
 
-INCEPTION_URL = "https://download.pytorch.org/models/inception_v3_google-1a9a5a14.pth"
+_WEIGHTS = "1a9a5a14"
+"""torchvision's first file of Inception-v3, which AttnGAN's encoder began with: the beginning of its SHA-256."""
 _SIDE = 299
 _LAYERS = (
     "Conv2d_1a_3x3", "Conv2d_2a_3x3", "Conv2d_2b_3x3", "pool", "Conv2d_3b_1x1", "Conv2d_4a_3x3", "pool", "Mixed_5b",
@@ -48,7 +49,7 @@ class InceptionEncoder(nn.Module):
 
     def load_inception(self, weights: str) -> None:
         """Load torchvision's Inception-v3 from a file, or downloaded; `HeedError` where that cannot be."""
-        path = download(INCEPTION_URL, "1a9a5a14", option="--model.inception ") if weights == "default" else weights
+        path = download(_address(), _WEIGHTS, option="--model.inception ") if weights == "default" else weights
         tensors = read_weights(path).tensors
         used = {name.split(".")[0] for name in self.state_dict()}
         kept = {name: tensor for name, tensor in tensors.items() if name.split(".")[0] in used}
@@ -101,3 +102,11 @@ def _begin(encoder: InceptionEncoder | SmallEncoder) -> None:
     with torch.no_grad():
         encoder.emb_features.weight.uniform_(-0.1, 0.1)
         encoder.emb_cnn_code.weight.uniform_(-0.1, 0.1)
+
+
+def _address() -> str:
+    """Where torchvision publishes the file: beside the one it names today."""
+    from torchvision.models import Inception_V3_Weights
+
+    today: str = Inception_V3_Weights.IMAGENET1K_V1.url
+    return today[: today.rindex("-") + 1] + _WEIGHTS + ".pth"
