@@ -44,6 +44,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "train text-vqa": ("training.tasks.text_vqa:TextVqaConfig", "questions about words in images (M4C)"),
     "train detection": ("training.tasks.detection:DetectionConfig", "the small detector of the scenes"),
     "train moments": ("training.tasks.moments:MomentsConfig", "moments and highlights (Moment-DETR, QD-DETR)"),
+    "train captioning": ("training.tasks.captioning:CaptioningConfig", "captions of videos (SwinBERT's captioner)"),
     "faithfulness": ("training.faithfulness:Faithfulness", "does a run's score rest on what it attends to?"),
     "find moments": ("training.tasks.moments_find:FindMoments", "moments of queries in videos, by a trained model"),
     "masks": ("training.masks_command:Masks", "the learnable masks of a run, and what they do to attention"),

@@ -14,6 +14,7 @@ import numpy as np
 
 from evaluation.bootstrap import RESAMPLES, figure, mean, resample
 from evaluation.metrics import ngrams
+from evaluation.metrics.bertscore import BertScore
 from evaluation.metrics.meteor import meteor, missing
 from evaluation.metrics.penn_words import penn_words
 from features.errors import HeedError
@@ -26,15 +27,16 @@ SPICE = ("SPICE was not computed: its Java program needs the Stanford parser's m
 
 def evaluate_captions(
     results: Path | Rows, references: Path | Rows, with_meteor: bool | None = None, resamples: int = RESAMPLES,
-    seed: int = 0, subset: bool = False,
+    seed: int = 0, subset: bool = False, bertscore: BertScore | None = None,
 ) -> dict[str, Any]:
     """Compute the figures of coco-caption, each with an interval resampled by image, as one JSON-ready dict.
 
-    Keys: task, images, ``figures`` (BLEU-1 … BLEU-4, ROUGE-L, CIDEr, CIDEr-plain, METEOR if computed), each as
-    `Figure.to_json` on the scale of the published code (0 … 1, CIDEr 0 … 10), and ``notes``. ``with_meteor`` None
-    computes METEOR where Java is there; True insists. METEOR's interval is that of the mean over images, moved to the
-    program's figure for the whole, which is no mean. ``subset`` allows images without a result, which are then left
-    out. Raises `HeedError` where a file cannot be read or images do not match.
+    Keys: task, images, ``figures`` (BLEU-1 … BLEU-4, ROUGE-L, CIDEr, CIDEr-plain; METEOR and BERTScore if computed),
+    each as `Figure.to_json` on the scale of the published code (0 … 1, CIDEr 0 … 10), and ``notes``. ``with_meteor``
+    None computes METEOR where Java is there; True insists. METEOR's interval is that of the mean over images, moved to
+    the program's figure for the whole, which is no mean. ``bertscore`` computes BERTScore with it. ``subset`` allows
+    images without a result, which are then left out. Raises `HeedError` where a file cannot be read or images do not
+    match.
     """
     said, true = _captions(results, "results"), _captions(references, "references")
     twice = next((image for image, group in said.items() if len(group) > 1), None)
@@ -59,6 +61,11 @@ def evaluate_captions(
         samples["METEOR"] = mean(weights, each, of) + whole - each.mean()
     else:
         notes.append(f"METEOR was not computed: {reason}")
+    if bertscore is not None:
+        said_whole, true_whole = [said[image][0] for image in images], [true[image] for image in images]
+        samples["BERTScore"] = mean(weights, bertscore.best(said_whole, true_whole), of)
+        rescaled = f"rescaled by {bertscore.baseline:g}" if bertscore.baseline else "not rescaled"
+        notes.append(f"BERTScore is the F1 with the best reference, layer {bertscore.layer}, {rescaled}")
     notes.append(SPICE)
     figures = {name: figure(values, len(images), len(images)).to_json() for name, values in samples.items()}
     return {"task": "captioning", "images": len(images), "figures": figures, "notes": notes}

@@ -22,7 +22,7 @@ from operator import attrgetter
 import numpy as np
 
 from features.errors import HeedError
-from pipeline.annotations import Moment
+from pipeline.annotations import Caption, Moment
 from pipeline.padded_rows import row_lengths
 from pipeline.padding import Padded, padding_mask
 from pipeline.sampler import Order
@@ -77,12 +77,12 @@ class MomentBatch:
 
 
 class StoredKeys:
-    """The key of a moment's video in a store: its own, or that with a video file's ending."""
+    """The key of a moment's or caption's video in a store: its own, or that with a video file's ending."""
 
-    def __init__(self, moments: Iterable[Moment], store: Store) -> None:
+    def __init__(self, moments: Iterable[Moment | Caption], store: Store) -> None:
         self.keys = {key: _stored_key(key, store) for key in dict.fromkeys(moment.key for moment in moments)}
 
-    def __call__(self, moment: Moment) -> str:
+    def __call__(self, moment: Moment | Caption) -> str:
         """The key."""
         return self.keys[moment.key]
 
@@ -139,8 +139,9 @@ def moment_stream(
     if not videos or TEXT in videos:
         raise HeedError(f"Videos' stores are given by name, at least one, and none is called {TEXT!r}.")
     span = attrgetter("span") if moments and isinstance(moments[0], Piece) else None
-    joins = {name: Join(store, StoredKeys(moments, store), ("features", "spans"), span=span)
-             for name, store in videos.items()}
+    joins: dict[str, Join[Moment]] = {
+        name: Join(store, StoredKeys(moments, store), ("features", "spans"), span=span)
+        for name, store in videos.items()}
     if text is not None:
         joins[TEXT] = Join(text, attrgetter("id"))
     return Stream(moments, joins, batch, order)
@@ -183,7 +184,7 @@ def moment_batch(
         starts, ends - starts,
         float((spans[:, 0, 1] - spans[:, 0, 0]).max(initial=0)) if longest else 0.0,
         [_fractions(moment.windows, *edges) for moment, *edges in zip(batch.samples, starts, ends, strict=True)],
-        np.array(inside).reshape(mask.shape) & mask, rated, saliency)
+        np.array(inside, bool).reshape(mask.shape) & mask, rated, saliency)
 
 
 def _features(padded: Padded, mask: np.ndarray, normalise: bool) -> np.ndarray:

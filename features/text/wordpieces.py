@@ -37,6 +37,13 @@ class WordPieces:
         spans[[0, -1]] = -1
         return EncodedCaption(np.array(found.ids, np.int64)[kept], tuple(found.tokens[i] for i in kept), spans)
 
+    def decode(self, ids: Iterable[int]) -> str:
+        """The text of pieces, special ones left out: words apart, ##continuations joined, no space before full stops
+        and apostrophes (the tokeniser's own clean-up).
+        """
+        found: str = self.tokenizer.decode(list(ids), skip_special_tokens=True)
+        return found
+
     @classmethod
     def load(cls, path: str | Path, lower: bool | None = None) -> WordPieces:
         """Read vocab.txt (one piece a line), or the folder that holds it.

@@ -22,10 +22,14 @@ DATASETS = {
     "flickr30k-entities": "pipeline.datasets.flickr30k_entities",
     "visual-genome": "pipeline.datasets.visual_genome",
     "scan-precomp": "pipeline.datasets.scan_precomp",
+    "msrvtt": "pipeline.datasets.msrvtt",
     "karpathy": "pipeline.datasets.karpathy",
     "coco-captions": "pipeline.datasets.coco_captions",
 }
 """Name on the command line -> module."""
+
+VIDEO_DATASETS = ("scenes-videos", "msrvtt", "coco-captions")
+"""Those of them that caption videos; of a scenes folder that has pictures too, its videos are meant."""
 
 MOMENT_DATASETS = {
     "scenes": "pipeline.datasets.scenes_moments",
@@ -86,7 +90,17 @@ def read_captions(
             return list(module.read(path, split, holdout, **options))
     raise HeedError(f"{path} is none of the annotations heed knows ({', '.join(DATASETS)}): "
                     "a scenes folder, Flickr30k Entities, Visual Genome, SCAN's folder, "
-                    "or a COCO captions .json, Karpathy's among them, is.")
+                    "MSR-VTT's, or a COCO captions .json, Karpathy's among them, is.")
+
+
+def read_video_captions(path: str | Path, split: str | None = None, holdout: float = 0.2) -> list[Caption]:
+    """Read the captions of videos, like `read_captions`, in one of the formats `VIDEO_DATASETS`."""
+    path = Path(path)
+    format = next((name for name in VIDEO_DATASETS
+                   if path.exists() and import_module(DATASETS[name]).recognises(path)), None)
+    if format is None and path.exists():
+        raise HeedError(f"{path} has no captions of videos that heed knows ({', '.join(VIDEO_DATASETS)}).")
+    return read_captions(path, split, format, holdout)
 
 
 def read_moments(

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from training.attention.mask import moved
-from training.attention.multihead import Attended, Multihead, Seen
+from training.attention.multihead import Attended, Multihead, Projected, Seen
 
 NEGLIGIBLE = 0.1
 """A weight below this share of uniform attention counts as none."""
@@ -29,7 +29,8 @@ CLOSE = 0.05
 @contextmanager
 def recorded(model: nn.Module) -> Iterator[dict[str, list[Seen]]]:
     """Keep what every attention of the model sees, by the module's name, call by call."""
-    modules = {name: module for name, module in model.named_modules() if isinstance(module, Multihead | Attended)}
+    modules = {name: module for name, module in model.named_modules()
+               if isinstance(module, Multihead | Attended | Projected)}
     seen: dict[str, list[Seen]] = {name: [] for name in modules}
     for name, module in modules.items():
         module.seen = seen[name]

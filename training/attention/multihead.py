@@ -1,7 +1,8 @@
-"""Multi-head attention with a learnable mask in it, under the parameter names of `torch.nn.MultiheadAttention`.
+"""Multi-head attention with a learnable mask in it, named as in `torch.nn.MultiheadAttention`, or as in BERT.
 
-A checkpoint of a model with torch's own module loads into it unchanged. It computes the explicit form on every device,
-so that with a mask that changes nothing it gives the bits of plain attention.
+A checkpoint of a model with torch's own module loads into `Multihead` unchanged, one of BERT into `Projected`. They
+compute the explicit form on every device, so that with a mask that changes nothing they give the bits of plain
+attention.
 """
 
 from __future__ import annotations
@@ -70,8 +71,25 @@ class Attended(nn.Module):
         return self.out_proj(attended(self, query, key, value, valid, None))
 
 
+class Projected(nn.Module):
+    """Self-attention as BERT has it: projections of their own names in front, no output layer behind."""
+
+    def __init__(self, dim: int, heads: int, dropout: float = 0.0, config: MaskConfig | None = None) -> None:
+        super().__init__()
+        self.heads, self.dropout, self.config = heads, dropout, config or MaskConfig()
+        self.query, self.key, self.value = (nn.Linear(dim, dim) for _ in range(3))
+        self.seen: list[Seen] | None = None
+
+    def forward(self, x: Tensor, valid: Tensor | None = None, learned: Tensor | None = None) -> Tensor:
+        """(batch, length, dim); ``valid`` and ``learned`` as in `Multihead`."""
+        q, k, v = (layer(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+                   for layer in (self.query, self.key, self.value))
+        return attended(self, q, k, v, valid, learned)
+
+
 def attended(
-    module: Multihead | Attended, q: Tensor, k: Tensor, v: Tensor, valid: Tensor | None, learned: Tensor | None
+    module: Multihead | Attended | Projected, q: Tensor, k: Tensor, v: Tensor, valid: Tensor | None,
+    learned: Tensor | None,
 ) -> Tensor:
     """The heads' contexts side by side, (batch, queries, dim); kept in ``module.seen`` where somebody looks."""
     allowed = valid[:, None, None] if valid is not None and valid.dim() == 2 else valid

@@ -82,7 +82,7 @@ class SelfAttention(nn.Module):
         return states.unflatten(-1, (self.heads, -1)).transpose(1, 2)
 
 
-class _Output(nn.Module):
+class Output(nn.Module):
     """Linear, dropout, residual, LayerNorm."""
 
     def __init__(self, given: int, width: int, dropout: float) -> None:
@@ -92,6 +92,7 @@ class _Output(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, states: Tensor, residual: Tensor) -> Tensor:
+        """(batch, positions, width) of states (batch, positions, given) and what they are added to."""
         out: Tensor = self.LayerNorm(self.dropout(self.dense(states)) + residual)
         return out
 
@@ -100,10 +101,12 @@ class _Attention(nn.Module):
     def __init__(self, shape: BertShape, attention: AttentionConfig, swap_roles: bool) -> None:
         super().__init__()
         self.self = SelfAttention(shape, attention, swap_roles)
-        self.output = _Output(shape.width, shape.width, shape.dropout)
+        self.output = Output(shape.width, shape.width, shape.dropout)
 
 
-class _Intermediate(nn.Module):
+class Intermediate(nn.Module):
+    """The first linear layer of the feed-forward network."""
+
     def __init__(self, shape: BertShape) -> None:
         super().__init__()
         self.dense = nn.Linear(shape.width, shape.feedforward)
@@ -115,8 +118,8 @@ class BertLayer(nn.Module):
     def __init__(self, shape: BertShape, attention: AttentionConfig, swap_roles: bool = False) -> None:
         super().__init__()
         self.attention = _Attention(shape, attention, swap_roles)
-        self.intermediate = _Intermediate(shape)
-        self.output = _Output(shape.feedforward, shape.width, shape.dropout)
+        self.intermediate = Intermediate(shape)
+        self.output = Output(shape.feedforward, shape.width, shape.dropout)
 
     def see(self, states: Tensor) -> Seen:
         """States (batch, positions, width) as others look at them in this layer."""

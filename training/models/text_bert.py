@@ -11,7 +11,7 @@ from training.models.bert_layers import EPSILON, BertLayers, BertShape, draw_as_
 POSITIONS, TYPES = 512, 2
 
 
-class _Embeddings(nn.Module):
+class TextEmbeddings(nn.Module):
     """Sum of wordpiece, position and type embeddings, normalised; every wordpiece is of type 0."""
 
     def __init__(self, pieces: int, shape: BertShape) -> None:
@@ -23,6 +23,7 @@ class _Embeddings(nn.Module):
         self.dropout = nn.Dropout(shape.dropout)
 
     def forward(self, tokens: Tensor) -> Tensor:
+        """(batch, tokens, width) of piece numbers (batch, tokens) int64."""
         positions = self.position_embeddings.weight[: tokens.shape[1]]
         out: Tensor = self.LayerNorm(self.word_embeddings(tokens) + positions + self.token_type_embeddings.weight[0])
         return self.dropout(out)
@@ -33,7 +34,7 @@ class TextBert(nn.Module):
 
     def __init__(self, pieces: int, shape: BertShape, deviation: float = 0.02) -> None:
         super().__init__()
-        self.embeddings = _Embeddings(pieces, shape)
+        self.embeddings = TextEmbeddings(pieces, shape)
         self.encoder = BertLayers(shape)
         draw_as_bert(self, deviation)
 

@@ -17,7 +17,9 @@ class SweepOptions:
     # Attention variants: all, study (those of the released code), or names such as general-key; a wrong name is told
     # the list.
     attention: tuple[str, ...] = ()
-    # Other options to vary, such as mask.mask=none,lam,lam-multi or lr=1e-3,2e-3; several give all combinations.
+    # Masks in the attention: all that the task has, or names: none, lam, lam-multi, control and, in captioning, sparse.
+    mask: tuple[str, ...] = ()
+    # Other options to vary, such as lr=1e-3,2e-3; several, and the variants above, give all combinations.
     vary: tuple[str, ...] = ()
     # Runs of every variant; their seeds count on from --seed.
     seeds: int = 5

@@ -11,7 +11,7 @@ from typing import Any
 from features.errors import HeedError
 from training.run import FREE, flat, to_json
 from training.sweep.options import combinations, has_attention, replaced, varied
-from training.sweep.variants import VARIANTS, attention_variants
+from training.sweep.variants import VARIANTS, attention_variants, mask_variants
 
 
 @dataclass(frozen=True)
@@ -69,15 +69,22 @@ class Trial:
                             "same options to go on with it.")
 
 
-def variants(config: Any, attention: Sequence[str], vary: Sequence[str]) -> list[Variant]:
-    """All combinations of the attention variants and the options named; `HeedError` where nothing is varied."""
+def variants(
+    config: Any, attention: Sequence[str], vary: Sequence[str], mask: Sequence[str] = (),
+) -> list[Variant]:
+    """All combinations of the attention variants, the masks and the options named; `HeedError` where nothing is varied.
+    """
     scores = attention_variants(attention)
     if scores and not has_attention(config):
         raise HeedError("This task has no score function to vary; --vary NAME=VALUE,VALUE varies its other options.")
+    masks = mask_variants(mask, flat(to_json(config)))
     options = [varied(config, words) for words in vary]
-    if not scores and not options:
-        raise HeedError("Say what to vary: --attention all, or --vary NAME=VALUE,VALUE,….")
-    return [Variant(score, chosen) for score in scores or [""] for chosen in combinations(options)]
+    if not scores and not options and not masks:
+        raise HeedError("Say what to vary: --attention all, --mask all, or --vary NAME=VALUE,VALUE,….")
+    if twice := [name for name, _ in options if any(name in chosen for chosen in masks)]:
+        raise HeedError(f"Both --mask and --vary vary {twice[0]}; take one of them.")
+    return [Variant(score, {**masked, **chosen}) for score in scores or [""] for masked in masks or [{}]
+            for chosen in combinations(options)]
 
 
 def trials(config: Any, points: Sequence[Variant], seeds: int) -> list[Trial]:

@@ -28,7 +28,7 @@ def sweep(task: str, config: Any, options: SweepOptions) -> int:
     if config.loop.workers > 1:
         raise HeedError("A sweep packs trials of one worker each: leave --workers at 1, and set --cores.")
     address, config = config.loop.address, replaced(config, "loop.address", "")
-    points = variants(config, options.attention, options.vary)
+    points = variants(config, options.attention, options.vary, options.mask)
     baseline = _baseline(points, options.baseline)
     listed = trials(config, points, options.seeds)
     config.out.mkdir(parents=True, exist_ok=True)

@@ -42,9 +42,10 @@ TELLING: dict[str, tuple[str, ...]] = {
             "faithfulness.insertion_gain"),
     "generation": ("figures.named_object", "figures.times_chance", "figures.named_colour", "figures.named_shape",
                    "figures.r_precision", "figures.fid", "figures.inception_score"),
+    "captioning": ("figures.CIDEr", "figures.BLEU-4", "figures.ROUGE-L", "figures.METEOR"),
 }
 """Task -> the figures its tables show unless told otherwise; the first six there are, for a task without an entry."""
-ACCURACY = {"matching": "retrieval.rsum", "vqa": "figures.accuracy"}
+ACCURACY = {"matching": "retrieval.rsum", "vqa": "figures.accuracy", "captioning": "figures.CIDEr"}
 """Task -> the figure that says how well it is done; the first there is, for a task without an entry."""
 RELATED = ("pointing", "mass", "entropy", "gini", "deletion_gain", "insertion_gain")
 """Last names of figures of interpretability, which are related to the accuracy: those among a task's telling ones, or

@@ -1,12 +1,12 @@
-"""The attention variants a sweep knows by name. Light to import: the command line reads it.
+"""The attention variants and the masks a sweep knows by name. Light to import: the command line reads it.
 
-A name says the score function, then the side W is on, then the activation, as far as the score has them:
+A variant's name says the score function, then the side W is on, then the activation, as far as the score has them:
 "activated_general-key-tanh". A side is left out where it would change nothing (dot, cosine, additive, …).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
 from features.errors import HeedError
 from features.names import nearest
@@ -47,3 +47,32 @@ def attention_variants(names: Sequence[str]) -> list[str]:
                             f"There is {', '.join((*SETS, *VARIANTS))}.")
         found.update(dict.fromkeys(SETS.get(name, (name,))))
     return list(found)
+
+
+MASKS: dict[str, dict[str, str]] = {
+    "none": {"mask.mask": "none"},
+    "lam": {"mask.mask": "lam"},
+    "lam-multi": {"mask.mask": "lam-multi"},
+    "control": {"mask.mask": "control"},
+    # SwinBERT's static mask, in place of the learnable one: only captioning has it.
+    "sparse": {"mask.mask": "none", "model.sparse_mask": "soft"},
+}
+"""Name -> a task's options, by their dotted names."""
+
+
+def mask_variants(names: Sequence[str], known: Container[str]) -> list[dict[str, str]]:
+    """The options of the masks that ``names`` say, each once; "all" is every one whose options are ``known``.
+
+    Raises `HeedError` for a name that is none, and for a mask that the task has not.
+    """
+    there = [name for name, options in MASKS.items() if all(option in known for option in options)]
+    found: dict[str, None] = {}
+    for name in names:
+        if name != "all" and name not in MASKS:
+            raise HeedError(f"There is no mask {name!r}{nearest(name, ('all', *MASKS))} There is all, "
+                            f"{', '.join(MASKS)}.")
+        if not there or (name != "all" and name not in there):
+            raise HeedError(f"This task has no mask {name!r} to vary." if there else "This task has no learnable mask "
+                            "to vary; --vary NAME=VALUE,VALUE varies its other options.")
+        found.update(dict.fromkeys(there if name == "all" else (name,)))
+    return [MASKS[name] for name in found]

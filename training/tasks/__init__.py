@@ -14,6 +14,7 @@ TASKS = {
     "classification": "training.tasks.classification:ClassificationConfig",
     "generation": "training.tasks.generation:GenerationConfig",
     "damsm": "training.tasks.damsm:DamsmConfig",
+    "captioning": "training.tasks.captioning:CaptioningConfig",
     "moments": "training.tasks.moments:MomentsConfig",
 }
 """Name -> the task's configuration, a dataclass that the command line reads.

@@ -44,8 +44,6 @@ VOCABULARY_FILE = "vocabulary.json"
 EXTRACTORS_FOLDER = "extractors"
 ROUNDING_FILE = "rounding.json"
 ANSWERED_AT_ONCE = 100
-MEASURED = 500
-"""Videos over which the features' mean and deviation are taken."""
 FIGURES = {"mAP": "MR-full-mAP", "R1@0.5": "MR-full-R1@0.5", "R1@0.7": "MR-full-R1@0.7",
            "HL-mAP": "HL-min-VeryGood-mAP", "HL-Hit1": "HL-min-VeryGood-Hit1"}
 """Validation figures and their names in the evaluation; all in percent."""
@@ -154,7 +152,7 @@ class Moments:
         from features.devices import resolve_device
         from pipeline.store import Store
         from training.models.detr_published import build_detr, read_published
-        from training.tasks.moment_features import Standard
+        from training.tasks.moment_features import Standard, measured
 
         self.config = config
         stores = {name: Store.open(path) for name, path in config.stores().items()}
@@ -176,7 +174,8 @@ class Moments:
             self.model.words = torch.nn.Embedding(len(self.vocabulary), text_dim, padding_idx=0)
         if config.features == "standard":
             size = video_dim - 2
-            self.model.scale = Standard(*(self._measured() if measure else (np.zeros(size), np.ones(size))))
+            nothing = np.zeros(size), np.ones(size)
+            self.model.scale = Standard(*(measured(stores, config.truth("train")) if measure else nothing))
         self.model.to(self.device)
 
     @cached_property
@@ -264,22 +263,6 @@ class Moments:
                       for moment in self.config.truth("train"))
         write_json(path, {"rounded": rounded})
         return rounded
-
-    def _measured(self) -> tuple[np.ndarray, np.ndarray]:
-        """Mean and deviation of each number over the clips of at most `MEASURED` training videos."""
-        from pipeline.moments import StoredKeys
-
-        parts = []
-        for store in self.videos.values():
-            moments = self.config.truth("train")
-            keys = dict.fromkeys(map(StoredKeys(moments, store), moments))
-            rows = [row for row in map(store.find, keys) if row is not None]
-            rows = rows[:: max(1, len(rows) // MEASURED)]
-            values, lengths = store.gather("features", np.array(rows, np.int64))
-            clips = values[np.arange(values.shape[1]) < lengths[:, None]].astype(np.float32)
-            parts.append((clips.mean(0), clips.std(0)))
-        means, deviations = zip(*parts, strict=True)
-        return np.concatenate(means), np.concatenate(deviations)
 
     def _stream(self, moments: Sequence[Moment], batch: int, order: Any) -> Stream[Moment]:
         from pipeline.moments import moment_stream, pieces

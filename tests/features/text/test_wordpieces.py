@@ -66,3 +66,10 @@ def test_a_file_that_is_no_vocabulary_is_refused(tmp_path: Path) -> None:
     (tmp_path / "vocab.txt").write_text("a\nb\n")
     with pytest.raises(HeedError, match=r"lacks \[UNK\]"):
         WordPieces.load(tmp_path)
+
+
+@given(text=st.lists(st.sampled_from(["ab", "abab", "aba", "cafe", "a"]), max_size=8).map(" ".join))
+def test_pieces_are_put_together_again(folder: Path, text: str) -> None:
+    pieces = WordPieces.load(folder)
+    assert pieces.decode(pieces.encode(text).ids.tolist()) == text
+    assert pieces.decode([4, 12, 5, 13]) == "a, b."

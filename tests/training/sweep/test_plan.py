@@ -44,6 +44,30 @@ def test_a_task_without_a_score_function_says_so():
     assert variants(detection, [], ["lr=1e-3"])[0].applied(detection).loop.lr == 1e-3
 
 
+def test_masks_are_varied_by_name_for_every_task_that_has_them():
+    from training.tasks.captioning import CaptioningConfig
+    from training.tasks.classification import ClassificationConfig
+    from training.tasks.moments import MomentsConfig
+
+    captioning = CaptioningConfig((Path("clips"),), Path("captions"), Path("out"))
+    moments = MomentsConfig((Path("clips"),), Path("moments"), Path("out"))
+    pictures = ClassificationConfig(Path("images"), Path("out"))
+    names = [f"mask.mask={name}" for name in ("none", "lam", "lam-multi", "control")]
+    for task in (moments, pictures):
+        assert [point.name for point in variants(task, [], [], ["all"])] == names
+    points = variants(captioning, [], ["lr=1e-3,2e-3"], ["lam", "sparse"])
+    assert [point.name for point in points] == [
+        "mask.mask=lam,loop.lr=1e-3", "mask.mask=lam,loop.lr=2e-3",
+        "mask.mask=none,model.sparse_mask=soft,loop.lr=1e-3", "mask.mask=none,model.sparse_mask=soft,loop.lr=2e-3"]
+    applied = points[2].applied(captioning)
+    assert (applied.mask.mask, applied.model.sparse_mask, applied.loop.lr) == ("none", "soft", 1e-3)
+    for task, mask, vary, answer in (
+            (moments, "lma", [], "did you mean lam"), (moments, "sparse", [], "no mask 'sparse' to vary"),
+            (config(), "all", [], "no learnable mask"), (moments, "all", ["mask.mask=lam"], "Both --mask and --vary")):
+        with pytest.raises(HeedError, match=answer):
+            variants(task, [], vary, [mask])
+
+
 def test_sets_and_names_are_listed_once():
     assert attention_variants(["dot", "study", "dot"])[:2] == ["dot", "scaled_dot"]
     assert len(attention_variants(["study", "all"])) == len(VARIANTS)

@@ -1,0 +1,160 @@
+"""A captioner of videos as BERT reads: SwinBERT (Lin et al., CVPR 2022, arXiv 2111.13196) behind its video encoder.
+
+The pieces of the caption and, behind them, the clips of the video go through BERT's layers together. A piece sees the
+pieces before it, itself, and all clips; a clip sees clips only: so what is said next never depends on what comes after,
+and hidden pieces can be told (masked-language training) by the very network that writes word by word, putting [MASK] at
+the end and reading what stands there. Clips have no positions of their own, as published: their features hold where
+in the video they are (`pipeline.moments`). The learnable mask (`MaskConfig`) is over the whole of it, pieces and clips;
+SwinBERT's static sparse mask, the comparison, is among the clips. Parameters are named as in the released code
+(microsoft/SwinBERT), which computes the same numbers.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from features.errors import HeedError
+from training.attention.mask import LayerMasks
+from training.attention.mask_config import MaskConfig
+from training.attention.multihead import Projected
+from training.models.bert_layers import EPSILON, BertShape, Intermediate, Output, draw_as_bert
+from training.models.captioner_config import CaptionerConfig
+from training.models.captioner_sparse import SparseMask
+from training.models.text_bert import TextEmbeddings
+
+
+class _Attention(nn.Module):
+    def __init__(self, shape: BertShape, mask: MaskConfig) -> None:
+        super().__init__()
+        self.self = Projected(shape.width, shape.heads, shape.dropout, mask)
+        self.output = Output(shape.width, shape.width, shape.dropout)
+
+
+class CaptionerLayer(nn.Module):
+    """BERT's layer, with a mask in its scores."""
+
+    def __init__(self, shape: BertShape, mask: MaskConfig) -> None:
+        super().__init__()
+        self.attention = _Attention(shape, mask)
+        self.intermediate = Intermediate(shape)
+        self.output = Output(shape.feedforward, shape.width, shape.dropout)
+
+    def forward(self, x: Tensor, allowed: Tensor, learned: Tensor | None) -> Tensor:
+        """(batch, length, dim); ``allowed`` bool (batch, 1, length, length), ``learned`` (batch or 1, …) like it."""
+        attended = self.attention.output(self.attention.self(x, allowed, learned), x)
+        out: Tensor = self.output(F.gelu(self.intermediate.dense(attended)), attended)
+        return out
+
+
+class _Encoder(nn.Module):
+    def __init__(self, shape: BertShape, mask: MaskConfig) -> None:
+        super().__init__()
+        self.layer = nn.ModuleList(CaptionerLayer(shape, mask) for _ in range(shape.layers))
+
+
+class _Bert(nn.Module):
+    def __init__(self, shape: BertShape, mask: MaskConfig, pieces: int, video_dim: int) -> None:
+        super().__init__()
+        self.embeddings = TextEmbeddings(pieces, shape)
+        self.img_embedding = nn.Linear(video_dim, shape.width)
+        self.encoder = _Encoder(shape, mask)
+
+
+class _Transform(nn.Module):
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.dense = nn.Linear(width, width)
+        self.LayerNorm = nn.LayerNorm(width, eps=EPSILON)
+
+    def forward(self, states: Tensor) -> Tensor:
+        out: Tensor = self.LayerNorm(F.gelu(self.dense(states)))
+        return out
+
+
+class _Predictions(nn.Module):
+    def __init__(self, width: int, pieces: int) -> None:
+        super().__init__()
+        self.transform = _Transform(width)
+        self.decoder = nn.Linear(width, pieces, bias=False)
+        self.bias = nn.Parameter(torch.zeros(pieces))
+
+    def forward(self, states: Tensor) -> Tensor:
+        return self.decoder(self.transform(states)) + self.bias
+
+
+class Captioner(nn.Module):
+    """``pieces`` is the size of the vocabulary, ``video_dim`` the length of a clip's features."""
+
+    def __init__(self, config: CaptionerConfig, mask: MaskConfig, pieces: int, video_dim: int) -> None:
+        super().__init__()
+        _check(config, mask)
+        self.config = config
+        shape = BertShape(config.dim, config.heads, config.feedforward, config.layers, config.dropout)
+        scored = MaskConfig("lam", "add") if config.sparse_mask != "none" else mask
+        if config.video_dim:
+            self.fc: nn.Module = nn.Linear(video_dim, config.video_dim)
+        else:
+            self.fc = nn.Identity()
+        self.bert = _Bert(shape, scored, pieces, config.video_dim or video_dim)
+        self.cls = nn.ModuleDict({"predictions": _Predictions(config.dim, pieces)})
+        self.dropout = nn.Dropout(config.dropout)
+        draw_as_bert(self, config.init_std or 0.02 * math.sqrt(768 / config.dim))
+        # Last, so that all else begins the same with any mask.
+        longest = config.max_tokens + config.max_clips
+        self.masks = LayerMasks(mask, config.layers, config.dim, longest, config.heads)
+        self.learn_vid_att = (SparseMask(config.max_clips, config.sparse_mask == "hard")
+                              if config.sparse_mask != "none" else None)
+
+    def forward(self, words: Tensor, video: Tensor, video_mask: Tensor) -> Tensor:
+        """States (batch, pieces, dim) of the pieces ``words`` (batch, pieces) int64, padded behind.
+
+        ``video`` (batch, clips, video_dim); ``video_mask`` (batch, clips) bool, True where there is a clip.
+        """
+        tokens, clips = words.shape[1], video.shape[1]
+        if tokens > self.config.max_tokens or clips > self.config.max_clips:
+            raise HeedError(f"The captioner takes {self.config.max_tokens} pieces and {self.config.max_clips} clips at "
+                            f"most, not {tokens} and {clips}.")
+        looks = self.dropout(self.bert.img_embedding(self.fc(video)))
+        x = torch.cat([self.bert.embeddings(words), looks], 1)
+        allowed = may_see(tokens, video_mask)
+        # In a mask the clips begin behind the longest caption there may be, not behind this batch's longest.
+        places = torch.cat([torch.arange(tokens), self.config.max_tokens + torch.arange(clips)]).to(x.device)
+        static = None if self.learn_vid_att is None else self.learn_vid_att(tokens, clips)
+        shared = self.masks.begin(x, valid=allowed, places=places)
+        for number, layer in enumerate(self.bert.encoder.layer):
+            x, learned = self.masks.layer(number, x, shared, valid=allowed, places=places)
+            x = layer(x, allowed, learned if static is None else static)
+        return x[:, :tokens]
+
+    def scores(self, states: Tensor) -> Tensor:
+        """(…, vocabulary) of the states (…, dim) of pieces."""
+        found: Tensor = self.cls["predictions"](states)
+        return found
+
+    def mask_loss(self) -> Tensor | float:
+        """The weighted sparsity loss of the masks of the last call, whichever they are."""
+        if self.learn_vid_att is None:
+            return self.masks.loss()
+        return self.config.sparse_weight * self.learn_vid_att.loss()
+
+
+def may_see(tokens: int, video_mask: Tensor) -> Tensor:
+    """(batch, 1, length, length) bool of ``tokens`` pieces and the clips behind them: who may look at whom."""
+    batch, clips = video_mask.shape
+    before = torch.ones(tokens, tokens, dtype=torch.bool, device=video_mask.device).tril().expand(batch, -1, -1)
+    shown = video_mask[:, None]
+    pieces = torch.cat([before, shown.expand(-1, tokens, -1)], 2)
+    looks = torch.cat([shown.new_zeros(batch, clips, tokens), shown.expand(-1, clips, -1)], 2)
+    return torch.cat([pieces, looks], 1)[:, None]
+
+
+def _check(config: CaptionerConfig, mask: MaskConfig) -> None:
+    if config.sparse_mask != "none" and mask.mask != "none":
+        raise HeedError("--model.sparse-mask is what the learnable mask is compared with: take it, or --mask.mask.")
+    if mask.mask in ("lam", "lam-multi") and (mask.cross == "both" or mask.length == "interpolate"):
+        raise HeedError("A caption is written piece by piece, so its mask must not depend on pieces that are not "
+                        "written yet: take --mask.cross query or key, and --mask.length positions or bilinear.")

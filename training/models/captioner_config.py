@@ -1,0 +1,72 @@
+"""How large the captioner is, how it learns, how it writes. Light to import: the command line reads it for --help."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from features.errors import HeedError
+
+
+@dataclass(frozen=True)
+class CaptionerConfig:
+    """The model's options; the defaults are SwinBERT's (its BERT is bert-base)."""
+
+    # Length of the states.
+    dim: int = 768
+    # Attention heads; they divide the length.
+    heads: int = 12
+    # Length inside the feed-forward layers.
+    feedforward: int = 3072
+    # Layers.
+    layers: int = 12
+    # Dropout of states and attention weights.
+    dropout: float = 0.1
+    # Deviation of the first weights. 0: BERT's 0.02 at length 768, and as much larger as the states are shorter,
+    # 0.02 sqrt(768 / dim), so that attention does not begin flat.
+    init_std: float = 0.0
+    # Length of what a first linear layer makes of a clip's features, before the one that makes states; 0: none.
+    video_dim: int = 512
+    # Clips of a video that are looked at, evenly spread where it has more.
+    max_clips: int = 32
+    # Pieces of a training caption, [CLS] and [SEP] among them; what is longer is cut.
+    max_tokens: int = 50
+    # SwinBERT's static sparse mask among the clips: numbers between 0 and 1 that are learned (soft), or rounded to 0
+    # and 1 (hard); the comparison beside the learnable mask, so that only one of them can be taken.
+    sparse_mask: Literal["none", "soft", "hard"] = "none"
+    # Weight in the loss of the sparse mask's mean.
+    sparse_weight: float = 0.5
+
+    def __post_init__(self) -> None:
+        if self.dim % self.heads:
+            raise HeedError(f"--model.dim {self.dim} cannot be shared out among {self.heads} heads.")
+        if self.max_clips < 1 or self.max_tokens < 3:
+            raise HeedError("--model.max-clips is at least 1, --model.max-tokens at least 3.")
+
+
+@dataclass(frozen=True)
+class CaptionTraining:
+    """What is hidden of a caption in training; the defaults are SwinBERT's."""
+
+    # Share of a caption's pieces that are to be told; of those 80 % are masked, 10 % replaced, 10 % left.
+    mask_rate: float = 0.5
+    # Most pieces of a caption that are to be told.
+    max_masked: int = 45
+    # Share of the probability that goes to the pieces that are not true.
+    label_smoothing: float = 0.0
+
+
+@dataclass(frozen=True)
+class CaptionWriting:
+    """How captions are written."""
+
+    # Captions that are kept while one is written (beam search); 1, published, takes the likeliest piece each time.
+    beams: int = 1
+    # Pieces of a caption, [CLS] and [SEP] among them.
+    longest: int = 20
+    # Power of the length by which a beam's log-probability is divided.
+    length_penalty: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.beams < 1 or self.longest < 3:
+            raise HeedError("--writing.beams is at least 1, --writing.longest at least 3.")
