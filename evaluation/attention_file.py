@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from evaluation.arrow_file import mapped_table
 from features.errors import HeedError
 from pipeline.atomic import atomic_write
 
@@ -171,7 +172,7 @@ class AttentionFile:
     @classmethod
     def read(cls, path: Path) -> AttentionFile:
         """Map a file; raise `HeedError` where it is none, is truncated, or holds no rows."""
-        table = _table(path)
+        table = mapped_table(path, SCHEMA, "attention file")
         if not len(table):
             raise HeedError(f"the attention file {path} holds no rows")
         if any(table[name].null_count for name in SCHEMA.names):
@@ -213,19 +214,3 @@ class AttentionFile:
 
 def _flat(cell: pa.Scalar, dtype: type, width: int) -> np.ndarray:
     return cell.values.flatten().to_numpy(zero_copy_only=False).astype(dtype, copy=False).reshape(-1, width)
-
-
-def _table(path: Path) -> pa.Table:
-    """Map the file, checking its columns."""
-    try:
-        with pa.memory_map(str(path)) as source:
-            table = pa.ipc.open_file(source).read_all()
-    except FileNotFoundError:
-        raise HeedError(f"there is no attention file {path}") from None
-    except (pa.ArrowInvalid, OSError) as error:
-        raise HeedError(f"the attention file {path} is not a whole Arrow file ({error}): write it again") from None
-    wrong = [f.name for f in SCHEMA if f.name not in table.schema.names or table.schema.field(f.name).type != f.type]
-    if wrong:
-        raise HeedError(f"{path} is not a file of attention: column {wrong[0]!r} is missing or not "
-                        f"{SCHEMA.field(wrong[0]).type}")
-    return table

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from features.errors import HeedError
+from evaluation.arrow_file import mapped_table
 from features.regions import Regions
 
 _SCHEMA = pa.schema([
@@ -31,14 +31,11 @@ def write_detections(path: Path, found: Iterable[tuple[str, Regions]]) -> None:
 
 
 def read_detections(path: Path) -> dict[str, Regions]:
-    """What `write_detections` wrote, by key: regions with features of length 0 and attribute scores of 1."""
-    try:
-        with pa.OSFile(str(path), "rb") as file:
-            table = pa.ipc.open_file(file).read_all()
-    except (OSError, pa.ArrowInvalid) as error:
-        raise HeedError(f"{path} is not a file of detections ({error}).") from None
-    if table.schema.names != _SCHEMA.names:
-        raise HeedError(f"{path} is not a file of detections: its columns are {', '.join(table.schema.names)}.")
+    """What `write_detections` wrote, by key: regions with features of length 0 and attribute scores of 1.
+
+    Raises `HeedError` where it is no such file.
+    """
+    table = mapped_table(path, _SCHEMA, "file of detections")
     found = {}
     for row in table.to_pylist():
         classes = np.array(row["classes"], np.int32)

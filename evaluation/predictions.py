@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from evaluation.arrow_file import mapped_table
 from features.errors import HeedError
 from pipeline.atomic import atomic_write
 
@@ -129,7 +130,7 @@ class MatchingPredictions:
     @classmethod
     def read(cls, path: Path) -> MatchingPredictions:
         """Read a file of `write_matching`; raise `HeedError` where it is not one, is truncated, or holds NaN."""
-        table = _table(path)
+        table = mapped_table(path, SCHEMA, "predictions file")
         images, direction = _metadata(path, table.schema)
         captions, own = table["caption"].to_pylist(), table["image"].to_pylist()
         if not captions or not images:
@@ -171,22 +172,6 @@ class MatchingPredictions:
             raise HeedError(f"{where} has attention weights that do not sum to 1 over its "
                             f"{'regions' if self.direction == 't2i' else 'tokens'}, as direction {self.direction} says")
         return CaptionAttention(tokens, spans, boxes, weights, cells["width"].as_py(), cells["height"].as_py())
-
-
-def _table(path: Path) -> pa.Table:
-    """Map the file, checking its columns."""
-    try:
-        with pa.memory_map(str(path)) as source:
-            table = pa.ipc.open_file(source).read_all()
-    except FileNotFoundError:
-        raise HeedError(f"there is no predictions file {path}") from None
-    except (pa.ArrowInvalid, OSError) as error:
-        raise HeedError(f"the predictions {path} are not a whole Arrow file ({error}): write them again") from None
-    wrong = [f.name for f in SCHEMA if f.name not in table.schema.names or table.schema.field(f.name).type != f.type]
-    if wrong:
-        raise HeedError(f"{path} is not a file of matching predictions: column {wrong[0]!r} is missing or not "
-                        f"{SCHEMA.field(wrong[0]).type}")
-    return table
 
 
 def _metadata(path: Path, schema: pa.Schema) -> tuple[list[str], str]:

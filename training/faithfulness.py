@@ -42,7 +42,7 @@ class Probed(Protocol):
 
     model: Any
     keys: str
-    """What is taken away: "regions" or "words"."""
+    """What is taken away, such as "regions" or "words"."""
 
     def probes(self, split: str, most: int) -> Iterator[Probe]:
         """The first ``most`` samples of a split, in parts; the model is in eval mode."""
@@ -86,7 +86,7 @@ def measure_run(options: Faithfulness) -> dict[str, Any]:
     _, task = trained_task(options.run_folder, options.checkpoint)
     if not isinstance(task, Probed):
         raise HeedError(f"The task of {options.run_folder} cannot be scored with some of its keys alone; "
-                        "matching and vqa can.")
+                        "matching, vqa, text-vqa and generation can.")
     found = measure(task, options)
     folder = options.run_folder / "measures"
     folder.mkdir(exist_ok=True)

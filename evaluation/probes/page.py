@@ -50,11 +50,17 @@ def write_page(
                 {"name": layer.name, "heads": layer.heads, "blocks": list(layer.blocks), "joint": layer.joint}
                 for layer in cache.attended]}
     text = environment.get_template("probes/page.html.j2").render(
-        name=name, observed=observed, samples=samples, maps=list(maps), data=embedded(data), tables=_tables(found))
+        name=_short(name), observed=observed, samples=samples, maps=list(maps), data=embedded(data), tables=_tables(found))
     path = out / "page.html"
     with atomic_write(path) as file:
         file.write(text.encode())
     return path
+
+
+def _short(name: str) -> str:
+    """A subject's name as it is shown: a path's last part, and what stands before it; OWNER/NAME of the Hub whole."""
+    family, colon, place = name.rpartition(":")
+    return name if place.count("/") < 2 else family + colon + place.rpartition("/")[2]
 
 
 def _samples(cache: Cache, pairs: tuple[Pair, ...], images: Path | None, count: int) -> list[dict[str, Any]]:

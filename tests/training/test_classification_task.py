@@ -21,15 +21,6 @@ pytest.importorskip("timm")
 SMALL = VitConfig("vit_tiny_patch16_224", size=32, patch=16, dim=24, depth=2, heads=2, drop_path=0.0)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Small tensors on a busy machine: more threads would only wait for each other."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.fixture(scope="module")
 def scenes(tmp_path_factory):
     folder = tmp_path_factory.mktemp("classification") / "scenes"

@@ -12,15 +12,6 @@ from pipeline.scenes.dataset import write_scenes
 from training.tasks.detection import WEIGHTS_FILE, DetectionConfig
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Small tensors on a busy machine: more threads would only wait for each other."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.fixture(scope="module")
 def config(tmp_path_factory):
     folder = tmp_path_factory.mktemp("detection")

@@ -7,10 +7,19 @@ import torch
 
 from features.errors import HeedError
 from heed import main
+from tests.training.models.m4c_inputs import SIZES, inputs
 from tests.training.truth_store import truth_store
 from training.attention.config import AttentionConfig
 from training.config import LoopConfig
 from training.faithfulness import Faithfulness, Probe, Probed, measure
+from training.models.attngan.config import AttnGanConfig, EncoderConfig
+from training.models.attngan.encoders import Encoders
+from training.models.attngan.generator import Generator
+from training.models.attngan.probe import generator_probe
+from training.models.m4c import M4c, M4cSizes
+from training.models.m4c_config import M4cConfig
+from training.models.m4c_inputs import M4cInputs
+from training.models.m4c_probe import m4c_probe
 from training.models.mac import Mac
 from training.models.mac_config import MacConfig
 from training.models.mac_probe import mac_probe
@@ -93,6 +102,52 @@ def test_mac_answers_with_some_cells_as_with_an_image_that_has_no_others():
     down[1, 2] *= 1 - step
     slope = [float(model(moved, boxes, mask, tokens, lengths).logits.softmax(1)[1, 3].detach()) for moved in (up, down)]
     assert probe.gradient[1, 2] == pytest.approx((slope[0] - slope[1]) / (2 * step), rel=1e-3)
+
+
+def test_m4c_answers_with_some_regions_and_words_as_with_an_image_that_has_no_others():
+    torch.manual_seed(0)
+    sizes = M4cSizes(SIZES["pieces"], SIZES["answers"], SIZES["objects"], SIZES["words"], True)
+    model = M4c(M4cConfig(hidden=24, heads=3, layers=2, feedforward=40, text_hidden=16, text_layers=1, text_heads=2,
+                          text_feedforward=30, steps=5, init_deviation=0.3), AttentionConfig("general"), sizes).eval()
+    whole, previous = inputs(slots=8)
+    right = torch.zeros(3, 5, SIZES["answers"] + 8, dtype=torch.bool)
+    right[:, :, 3] = right[:, 0, 5] = True
+    right[0, 1, SIZES["answers"] + 2] = True
+    counted = torch.arange(5) < torch.tensor([[4], [2], [5]])
+    probe = m4c_probe(model, whole, previous, right, counted, ["a", "b", "c"])
+    assert probe.counts.tolist() == [3 + 4, 5 + 7, 4 + 2] and probe.attention.shape == (3, 12)
+    assert (probe.attention[0, :7] > 0).all() and (probe.attention[0, 7:] == 0).all()
+    left = np.arange(12) < probe.counts[:, None]
+    left[0, [1, 3]] = False  # a region, and the first word
+    regions, words = [0, 2], [1, 2, 3]
+    alone = M4cInputs(
+        whole.tokens[:1], whole.token_mask[:1], whole.objects[:1, regions], whole.object_boxes[:1, regions],
+        torch.ones(1, 2, dtype=torch.bool), tuple(part[:1, words] for part in whole.words),
+        whole.word_objects[:1, words], None, whole.word_boxes[:1, words], torch.ones(1, 3, dtype=torch.bool))
+    said = previous[:1].clone()
+    said[said >= SIZES["answers"]] -= 1  # the first word is gone
+    assert int(said.max()) >= SIZES["answers"]
+    mass = model(alone, said).softmax(-1)[0]
+    expected = (mass[0, 3] + mass[0, 5]) * (mass[1, 3] + mass[1, SIZES["answers"] + 1]) * mass[2, 3] * mass[3, 3]
+    assert probe.score_with(left)[0] == pytest.approx(float(expected.detach()), rel=1e-4)
+
+
+def test_a_picture_is_painted_with_some_words_as_for_a_caption_that_has_no_others():
+    torch.manual_seed(0)
+    options = AttnGanConfig(stages=2, base_size=16, gf_dim=2, df_dim=2, z_dim=4, condition_dim=5, residuals=1)
+    generator = Generator(options, AttentionConfig("general"), 8).eval()
+    encoders = Encoders(EncoderConfig("small", embed_dim=8, word_dim=6, width=4), 20).eval()
+    noise, epsilon, words, sentences = (torch.randn(3, *shape) for shape in ((4,), (5,), (6, 8), (8,)))
+    mask = torch.arange(6) < torch.tensor([[6], [2], [4]])
+    probe = generator_probe(generator, encoders, noise, epsilon, words, sentences, mask, ["a", "b", "c"])
+    assert np.allclose(probe.attention.sum(1), 1, atol=1e-5) and (probe.attention[~mask.numpy()] == 0).all()
+    left = mask.clone()
+    left[0, [1, 4]] = False
+    painted = generator(noise[:1], sentences[:1], words[:1, left[0]], torch.ones(1, 4, dtype=torch.bool),
+                        epsilon=epsilon[:1])
+    expected = torch.cosine_similarity(encoders.see(painted.pictures[-1])[1], sentences[:1])
+    assert probe.score_with(left.numpy())[0] == pytest.approx(float(expected.detach()), abs=1e-5)
+    assert np.isfinite(probe.score_with(np.zeros((3, 6), bool))).all()
 
 
 class Planted:

@@ -20,6 +20,7 @@ from training.attention.config import AttentionConfig
 from training.captioned_batches import PictureOptions
 from training.commands import Predict
 from training.config import LoopConfig
+from training.faithfulness import Faithfulness
 from training.loop import train
 from training.models.attngan.config import AttnGanConfig, EncoderConfig
 from training.models.attngan.published import load_network
@@ -72,6 +73,9 @@ def test_generation_trains_paints_and_is_judged_from_its_files(made: Path) -> No
     assert Predict(made / "gan", made / "again.json").run() == 0  # the same noise, the same pictures
     again = Generated.read(made / "again.json")
     assert all((again.pixels(place) == generated.pixels(place)).all() for place in range(3))
+    assert Faithfulness(made / "gan", steps=2, orders=1).run() == 0
+    measured = json.loads((made / "gan" / "measures" / "test.faithfulness.json").read_text())
+    assert measured["samples"] == 3 and measured["keys"] == "words"
 
 
 def test_weights_files_begin_another_training(made: Path) -> None:

@@ -59,7 +59,6 @@ class WordReader:
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    torch.set_num_threads(1)
     folder = tmp_path_factory.mktemp("data")
     write_scenes(folder / "signs", 60, size=32, flavour="signs")
     for name, reader in (("store", TruthReader(folder / "signs")), ("ocr", WordReader(folder / "signs"))):
@@ -98,6 +97,11 @@ def test_training_to_evaluation_through_the_run_folder(data, tmp_path, capsys):
     assert again["figures"]["accuracy"] == found["figures"]["accuracy"]
     assert main(["predict", str(tmp_path / "run"), "--split", "test", "--out", str(tmp_path / "again.json")]) == 0
     assert json.loads((tmp_path / "again.json").read_text()) == json.loads(predictions.read_text())
+    assert main(["faithfulness", str(tmp_path / "run"), "--samples", "12", "--steps", "3", "--orders", "2"]) == 0
+    measured = json.loads((tmp_path / "run" / "measures" / "test.faithfulness.json").read_text())
+    assert measured["keys"] == "regions and words read" and 0 < measured["samples"] <= 12
+    assert measured["curves"]["deletion"][0] == pytest.approx(1)
+    assert measured["curves"]["deletion"][-1] == pytest.approx(0)
 
 
 class Stopping:

@@ -121,11 +121,15 @@ class M4c(nn.Module):
         self.ocr_ptr_net = OcrPointer(config.hidden, config.pointer or config.hidden)
         self.classifier = _Classifier(config.hidden, sizes.answers)
 
-    def encode(self, inputs: M4cInputs) -> Encoded:
-        """Everything but the answer."""
+    def embed(self, inputs: M4cInputs) -> tuple[Tensor, Tensor, Tensor]:
+        """Question (batch, pieces, hidden), regions and OCR words likewise, as they go into the transformer."""
         text = self.text_bert_out_linear(self.text_bert(inputs.tokens, inputs.token_mask))
         objects = self.objects([self.obj_faster_rcnn_fc7(inputs.objects)], inputs.object_boxes)
-        words = self.words(self._word_parts(inputs), inputs.word_boxes)
+        return text, objects, self.words(self._word_parts(inputs), inputs.word_boxes)
+
+    def encode(self, inputs: M4cInputs, embedded: tuple[Tensor, Tensor, Tensor] | None = None) -> Encoded:
+        """Everything but the answer; ``embedded`` where `embed` was asked before."""
+        text, objects, words = self.embed(inputs) if embedded is None else embedded
         mask = torch.cat([inputs.token_mask, inputs.object_mask, inputs.word_mask], 1)
         states, seen = self.mmt.encoder(torch.cat([text, objects, words], 1), mask)
         out = states[:, states.shape[1] - words.shape[1]:]

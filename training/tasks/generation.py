@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from pipeline.annotations import Caption
     from pipeline.captioned_pictures import CaptionedPicture
+    from training.faithfulness import Probe
 
 _AT_ONCE = 20
 _JUDGED = 500  # pictures painted at a validation
@@ -118,6 +119,8 @@ class Generation:
     """The task; see `training.task.Task`."""
 
     monitor = "r_precision"
+    keys = "words"
+    """What attention chooses among, and `training.faithfulness` takes away."""
 
     def __init__(self, config: GenerationConfig) -> None:
         import torch
@@ -233,6 +236,26 @@ class Generation:
                                piece["seen"][place], piece["said"][place])
                 writer.add_maps(piece["maps"])
 
+    def probes(self, split: str, most: int) -> Iterator[Probe]:
+        """The pictures that `predict` paints, painted with some of the words alone."""
+        import torch
+
+        from training.models.attngan.probe import generator_probe
+
+        if self.config.model.stages < 2:
+            raise HeedError("A generator of one stage attends to no words.")
+        reader = self.reader(split)
+        count = min(most, len(reader.pictures))
+        noise, epsilon = self._drawn(count)
+        for start in range(0, count, _AT_ONCE):
+            rows = range(start, min(start + _AT_ONCE, count))
+            batch = reader.of(rows, pixels=False)
+            with torch.no_grad():
+                words, sentences = self.encoders.read(batch.tokens, batch.lengths)
+            yield generator_probe(self.model.generator, self.encoders, noise[rows.start:rows.stop],
+                                  epsilon[rows.start:rows.stop], words, sentences, batch.mask,
+                                  [caption.key for caption in batch.captions])
+
     def export(self, folder: Path) -> None:
         """Write the networks' weights under heed's names, which but for the score function's are the published ones."""
         from training import checkpoint
@@ -246,17 +269,14 @@ class Generation:
         import torch
 
         count = len(reader.pictures) if most is None else min(most, len(reader.pictures))
-        config = self.config.model
-        drawn = torch.Generator().manual_seed(_SAMPLING_SEED)
-        noise = torch.randn(count, config.z_dim, generator=drawn)
-        epsilon = torch.randn(count, config.condition_dim, generator=drawn)
+        noise, epsilon = self._drawn(count)
         for start in range(0, count, _AT_ONCE):
             rows = range(start, min(start + _AT_ONCE, count))
             batch = reader.of(rows, pixels=False)
             with torch.no_grad():
                 words, sentences = self.encoders.read(batch.tokens, batch.lengths)
-                painted = self.model.generator(noise[rows.start:rows.stop].to(self.device), sentences, words,
-                                               batch.mask, start < maps, epsilon[rows.start:rows.stop].to(self.device))
+                painted = self.model.generator(noise[rows.start:rows.stop], sentences, words, batch.mask,
+                                               start < maps, epsilon[rows.start:rows.stop])
                 _, seen = self.encoders.see(painted.pictures[-1])
             pictures = ((painted.pictures[-1].float() + 1) * 127.5).to(torch.uint8).permute(0, 2, 3, 1)
             yield {"captions": batch.captions, "labels": batch.labels.cpu().numpy(), "pictures": pictures.cpu().numpy(),
@@ -277,6 +297,15 @@ class Generation:
                 found.append(StepAttention(caption.id, caption.key, stage, "refining stage",
                                            Side.words([""] * len(seen)), words, seen))
         return found
+
+    def _drawn(self, count: int) -> tuple[Tensor, Tensor]:
+        """The noise and the conditioning's noise of a split's first pictures, the same in every model."""
+        import torch
+
+        drawn = torch.Generator().manual_seed(_SAMPLING_SEED)
+        config = self.config.model
+        noise = torch.randn(count, config.z_dim, generator=drawn)
+        return noise.to(self.device), torch.randn(count, config.condition_dim, generator=drawn).to(self.device)
 
     def _noise(self, count: int) -> Tensor:
         import torch

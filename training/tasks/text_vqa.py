@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
@@ -32,16 +31,14 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from evaluation.attention_file import StepAttention
-    from features.text.symbols import Symbols
-    from features.text.wordpieces import WordPieces
     from pipeline.annotations import TextQuestion
     from pipeline.pinned import TensorBatch
+    from training.faithfulness import Probe
     from training.models.m4c import Decoded, M4c
     from training.models.m4c_inputs import M4cInputs
 
 _DROP_AT = (14_000 / 27_100, 19_000 / 27_100)
 """The study's 14,000th and 19,000th of TextVQA's 100 epochs of 271 steps."""
-PIECES_FILE, ANSWERS_FILE = "vocab.txt", "answers.txt"
 
 
 @dataclass(frozen=True)
@@ -125,6 +122,8 @@ class TextVqa:
     """The task; see `training.task.Task`."""
 
     monitor = "accuracy"
+    keys = "regions and words read"
+    """What attention chooses among, and `training.faithfulness` takes away."""
 
     def __init__(self, config: TextVqaConfig) -> None:
         import torch
@@ -134,12 +133,13 @@ class TextVqa:
         from pipeline.sampler import Order
         from pipeline.store import Store
         from training.models.m4c_reading import Reading
+        from training.tasks.text_vqa_data import answers_of, pieces_of
 
         self.config = config
         self.device = resolve_device(config.loop.device)
         training = config.truth("train")
         vectors = None if config.fasttext is None else FastText.load(config.fasttext)
-        self.reading = Reading(config.model, _pieces(config, training), _answers(config, training), vectors)
+        self.reading = Reading(config.model, pieces_of(config, training), answers_of(config, training), vectors)
         self.store = Store.open(config.store)
         self.ocr = None if config.ocr_store is None else Store.open(config.ocr_store)
         micro = max(1, config.loop.batch_size // config.loop.accumulate)
@@ -212,6 +212,23 @@ class TextVqa:
             write_attention(attention_path(out), self._attended(split, rows))
         with atomic_write(out) as file:
             file.write(json.dumps(rows, ensure_ascii=False).encode())
+
+    def probes(self, split: str, most: int) -> Iterator[Probe]:
+        """A split's questions that can be answered, with some of the regions and of the words in the image alone."""
+        from itertools import islice
+
+        from pipeline.pinned import device_batches
+        from pipeline.sampler import Order
+        from training.models.m4c_probe import m4c_probe
+
+        known = (asked for asked in self.config.truth(split) if self.reading.entries(asked).sequences)
+        stream = self._stream(list(islice(known, most)), self.config.loop.batch_size, Order(shuffle="none"))
+        for batch in device_batches(stream.epoch(), self.device):
+            inputs = self._inputs(batch)
+            previous, targets, counted = (one.to(self.device)
+                                          for one in self._targets(batch, inputs.word_mask.shape[1]))
+            yield m4c_probe(self.model, inputs, previous, targets > 0, counted > 0,
+                            [asked.key for asked in batch.samples])
 
     def _attended(self, split: str, rows: list[dict[str, Any]]) -> Iterator[StepAttention]:
         """The attention of a split's answers as they are given; the answers are added to ``rows``."""
@@ -299,34 +316,3 @@ class TextVqa:
 
 def _join(words: Sequence[str]) -> str:
     return " ".join(words).replace(" 's", "'s")
-
-
-def _pieces(config: TextVqaConfig, training: Sequence[TextQuestion]) -> WordPieces:
-    """The question's wordpieces: as given, as the run has them, else built from the training questions and kept."""
-    from features.text.wordpieces import WordPieces, build_pieces
-
-    if config.pieces is not None:
-        return WordPieces.load(config.pieces)
-    path = config.out / PIECES_FILE
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        found = build_pieces((asked.text for asked in training), config.piece_count)
-        path.write_text("".join(f"{piece}\n" for piece in found), encoding="utf-8")
-    return WordPieces.load(path)
-
-
-def _answers(config: TextVqaConfig, training: Sequence[TextQuestion]) -> Symbols:
-    """The answer vocabulary, likewise."""
-    from features.text.m4c import END, PAD, START, UNKNOWN, clean, read_answers
-    from features.text.symbols import Symbols
-
-    if config.answers is not None:
-        return read_answers(config.answers)
-    path = config.out / ANSWERS_FILE
-    if not path.exists():
-        counts = Counter(word for asked in training
-                         for word in {word for answer in asked.answers for word in clean(answer).split()})
-        words = (word for word, count in counts.most_common() if count >= config.answer_count)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Symbols.build(words, (PAD, START, END, UNKNOWN)).save(path)
-    return read_answers(path)

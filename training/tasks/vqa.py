@@ -14,7 +14,6 @@ with `build`.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,13 +33,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from evaluation.attention_file import StepAttention
-    from features.text.symbols import Symbols
     from pipeline.annotations import Question
     from pipeline.pinned import TensorBatch
     from training.faithfulness import Probe
     from training.models.mac import MacOutput
-
-WORDS_FILE, ANSWERS_FILE = "words.txt", "answers.txt"
 
 
 @dataclass(frozen=True)
@@ -128,16 +124,17 @@ class Vqa:
         from pipeline.sampler import Order
         from pipeline.store import Store
         from training.models.mac import Mac
+        from training.tasks.vqa_data import grid_in, vocabularies
 
         self.config = config
         self.store = Store.open(config.store)
         self.device = resolve_device(config.loop.device)
         questions = config.truth("train")
-        self.words, self.answers = _vocabularies(config, questions)
+        self.words, self.answers = vocabularies(config, questions)
         self.key = key_of(self.store, (question.key for question in questions))
         self._ids: dict[str, np.ndarray] = {}
         self._splits: dict[str, list[Question]] = {}
-        self._worth = {question.id: self._targets(question) for question in questions}
+        self._worth = {question.id: self._worth_of(question) for question in questions}
         known = [question for question in questions if self._worth[question.id]]
         if not known:
             raise HeedError(f"None of the {len(questions)} training questions of {config.questions} has an answer that "
@@ -150,7 +147,7 @@ class Vqa:
         torch.manual_seed(config.loop.seed)
         dim = self.store.identity.fields["features"].inner[0]
         self.model = Mac(config.model, config.attention, dim, len(self.words), len(self.answers),
-                         _grid(config, self.store)).to(self.device)
+                         grid_in(config, self.store)).to(self.device)
 
     def batches(self, epoch: int, first: int) -> Iterator[TensorBatch[Question]]:
         """Batches of questions with their images' regions; of several workers, this one's shares."""
@@ -227,10 +224,10 @@ class Vqa:
         from training.models.mac_inputs import box_geometry
         from training.models.mac_probe import mac_probe
 
-        known = [question for question in self._held(split) if self._targets(question)][:most]
+        known = [question for question in self._held(split) if self._worth_of(question)][:most]
         for batch in device_batches(self._stream(known, self.config.loop.batch_size, Order(shuffle="none")).epoch(),
                                     self.device):
-            targets = [self._targets(question) for question in batch.samples]
+            targets = [self._worth_of(question) for question in batch.samples]
             right = torch.tensor([max(worth, key=worth.__getitem__) for worth in targets]).to(self.device)
             features, boxes = batch["regions"]["features"], batch["regions"]["boxes"]
             yield mac_probe(self.model, features.values, box_geometry(boxes.values, self._sizes(batch)), features.mask,
@@ -306,52 +303,7 @@ class Vqa:
             row[: len(one)] = one
         return torch.from_numpy(padded).to(self.device), torch.tensor(lengths)
 
-    def _targets(self, question: Question) -> dict[int, float]:
-        """Answers by number with what each is worth, 0 to 1; none where no answer of the question is known."""
-        from evaluation.metrics.answers import soft_accuracy
+    def _worth_of(self, question: Question) -> dict[int, float]:
+        from training.tasks.vqa_data import worth_of
 
-        people = told(question)
-        if self.config.targets == "soft" and len(people) > 1:
-            worth = {answer: soft_accuracy(answer, people) for answer in dict.fromkeys(people)}
-        else:
-            worth = {Counter(people).most_common(1)[0][0]: 1.0} if people else {}
-        return {self.answers.numbers[answer]: value for answer, value in worth.items()
-                if answer in self.answers.numbers}
-
-
-def told(question: Question) -> list[str]:
-    """A question's answers: as they are where there is one, as VQA's evaluation compares them where there are more."""
-    from evaluation.metrics.answers import normalised
-
-    return list(question.answers) if len(question.answers) == 1 else [normalised(one) for one in question.answers]
-
-
-def _vocabularies(config: VqaConfig, questions: Sequence[Question]) -> tuple[Symbols, Symbols]:
-    """The run's words and answers: read where the run has them, else built from the training questions and kept."""
-    from features.text.clevr import SPECIAL, answer_vocabulary, tokenize
-    from features.text.symbols import Symbols
-
-    words, answers = config.out / WORDS_FILE, config.out / ANSWERS_FILE
-    if not (words.exists() and answers.exists()):
-        counts = Counter(token.text for question in questions for token in tokenize(question.text))
-        common = Counter(Counter(told(question)).most_common(1)[0][0] for question in questions if question.answers)
-        config.out.mkdir(parents=True, exist_ok=True)
-        answer_vocabulary(_often(common, config.min_answers)).save(answers)
-        Symbols.build(_often(counts, config.min_words), SPECIAL, SPECIAL[1]).save(words)
-    return Symbols.load(words, SPECIAL[1]), Symbols.load(answers)
-
-
-def _often(counts: Counter[str], least: int) -> list[str]:
-    return [one for one, count in counts.items() if count >= least]
-
-
-def _grid(config: VqaConfig, store: Any) -> tuple[int, int] | None:
-    """The grid of a convolutional stem, by the first row of the store; None for a linear one."""
-    from features.boxes import grid_of
-
-    if config.model.stem == "linear":
-        return None
-    grid = grid_of(store.row(0)["boxes"])
-    if grid is None and config.model.stem == "cnn":
-        raise HeedError(f"The regions of {config.store} are not the cells of a grid, which --model.stem cnn needs.")
-    return grid
+        return worth_of(question, self.answers, self.config.targets == "soft")

@@ -29,15 +29,6 @@ OPTIONS = ProbeOptions(resamples=20, seeds=1, causal_pairs=6, shapley_pairs=2, s
 CAUSAL = ("ablation", "modality-ablation", "faithfulness", "shapley")
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Small tensors on a busy machine: more threads would only wait for each other."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     folder = tmp_path_factory.mktemp("data")

@@ -31,7 +31,7 @@ def made(tmp_path_factory):
                     {"text share": head_map(["layer 1", "layer 2"], [[0.1, 0.2, 0.3], [0.4, 0.5, 0.9]], "share")},
                     ("a <note>",))
     found = {"subject": {"importance": result}}
-    path = write_page(folder, "a <subject>", found, observe(found), study.cache, tuple(pairs), None, 4)
+    path = write_page(folder, "uniter:/home/me/a <subject>", found, observe(found), study.cache, tuple(pairs), None, 4)
     return path, study.cache, pairs
 
 
@@ -43,7 +43,7 @@ def content(path):
 def test_the_page_holds_attention_to_a_byte_and_escapes_what_comes_from_data(made):
     path, cache, pairs = made
     text, data = content(path)
-    assert "a <subject>" not in text and "a &lt;subject&gt;" in text and "a &lt;note&gt;" in text
+    assert "a <subject>" not in text and "uniter:a &lt;subject&gt;" in text and "a &lt;note&gt;" in text
     assert not re.search(r"(src|href)=\"(http|//)", text)
     assert [layer["name"] for layer in data["layers"]] == ["layer 1", "layer 2"] and len(data["samples"]) == 4
     numbers = {pair.id: number for number, pair in enumerate(pairs)}
