@@ -1,8 +1,8 @@
 """AttnGAN on scenes: does a painted picture hold what its caption names?
 
-    python -m benchmarks.generation [FOLDER] [--damsm RUN]
+    python -m benchmarks.generation FOLDER
 
-Renders 5,000 scenes of one or two objects at 64 pixels in FOLDER (default: a new one), trains DAMSM and AttnGAN on them
+Renders 5,000 scenes of one or two objects at 64 pixels in FOLDER, trains DAMSM and AttnGAN on them
 with the recipe of docs/generation.md, paints a picture for each of the 500 test scenes' captions, and looks for the
 named objects with the scenes detector; the same on the real pictures, which is as well as that detector can do. What is
 in FOLDER already is gone on with. Writes results/generation.json and docs/generation.png.
@@ -11,35 +11,20 @@ in FOLDER already is gone on with. Writes results/generation.json and docs/gener
 from __future__ import annotations
 
 import json
-import os
-import platform
-import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-ROOT = Path(__file__).parents[1]
-READING = ["--no-crop", "--no-flip"]
-DAMSM = ["--size", "64", "--model.image-encoder", "small", "--model.embed-dim", "64", "--model.word-dim", "64",
-         "--model.width", "16", "--model.dropout", "0.2", "--epochs", "10", "--batch-size", "32",
-         "--validate-every", "2"]
-ATTNGAN = ["--model.base-size", "32", "--model.stages", "2", "--model.gf-dim", "8", "--model.df-dim", "8",
-           "--model.z-dim", "16", "--model.condition-dim", "32", "--model.residuals", "1", "--guidance", "1",
-           "--judges-rate", "0.3", "--epochs", "12", "--batch-size", "16", "--lr", "1.5e-3", "--schedule", "linear",
-           "--ema", "0.995", "--validate-every", "2"]
+from benchmarks.recipes import ROOT, heed, told, train, write
 
-
-def heed(*words: str) -> float:
-    """Run a command with one thread; its seconds of CPU time."""
-    before = os.times()
-    threads = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-    subprocess.run([sys.executable, "-m", "heed", *words], check=True, env={**os.environ, **threads})
-    after = os.times()
-    return (after.children_user - before.children_user) + (after.children_system - before.children_system)
+DAMSM = ("--no-crop --no-flip --size 64 --model.image-encoder small --model.embed-dim 64 --model.word-dim 64 "
+         "--model.width 16 --model.dropout 0.2 --epochs 10 --batch-size 32 --validate-every 2 --device cpu")
+ATTNGAN = ("--no-crop --no-flip --model.base-size 32 --model.stages 2 --model.gf-dim 8 --model.df-dim 8 "
+           "--model.z-dim 16 --model.condition-dim 32 --model.residuals 1 --guidance 1 --judges-rate 0.3 --epochs 12 "
+           "--batch-size 16 --lr 1.5e-3 --schedule linear --ema 0.995 --validate-every 2 --device cpu")
 
 
 def real_pictures(scenes: Path, painted: Path) -> dict:
@@ -73,36 +58,20 @@ def sheet(painted: Path, out: Path, count: int = 8) -> None:
     paper.save(out, optimize=True)
 
 
-def main(folder: Path, damsm: Path | None) -> None:
-    scenes, run = folder / "few", folder / "attngan"
-    heed("scenes", str(scenes), "--images", "5000", "--flavour", "few", "--size", "64")
-    seconds = {"damsm": 0.0}
-    if damsm is None:
-        damsm = folder / "damsm"
-        seconds["damsm"] = heed("train", "damsm", "--captions", str(scenes), "--out", str(damsm), *READING, *DAMSM)
-    seconds["attngan"] = heed("train", "generation", "--captions", str(scenes), "--damsm", str(damsm),
-                              "--out", str(run), *READING, *ATTNGAN)
+def main(folder: Path) -> None:
+    scenes, damsm, run = (folder / name for name in ("few", "damsm", "attngan"))
+    heed("scenes", scenes, "--images", 5000, "--flavour", "few", "--size", 64)
+    train("damsm", damsm, "--captions", scenes, *DAMSM.split())
+    train("generation", run, "--captions", scenes, "--damsm", damsm, *ATTNGAN.split())
     painted = run / "predictions" / "test.json"
-    judged = json.loads((run / "evaluation" / "test.json").read_text())
-    result = {
-        "pictures": judged["pictures"], "painted": judged["figures"], "real": real_pictures(scenes, painted),
-        "damsm": json.loads((damsm / "evaluation" / "test.json").read_text())["retrieval"]["t2i_r10"],
-        "minutes of one core, with reading and judging": {name: round(s / 60, 1) for name, s in seconds.items()},
-        "recipe": {"damsm": " ".join(READING + DAMSM), "attngan": " ".join(READING + ATTNGAN)},
-        "captions": json.loads(painted.read_text())["pictures"][:8],
-        "machine": f"{platform.machine()}, {os.cpu_count()} CPUs", "date": time.strftime("%Y-%m-%d"),
-    }
-    (ROOT / "benchmarks" / "results" / "generation.json").write_text(json.dumps(result, indent=1) + "\n")
+    judged = told(run, "pictures", "figures")
+    write("generation", {
+        "recipe": {"damsm": DAMSM, "attngan": ATTNGAN}, "pictures": judged["pictures"], "painted": judged["figures"],
+        "real": real_pictures(scenes, painted), "damsm": told(damsm, "retrieval")["retrieval"],
+        "core_minutes": {"damsm": told(damsm)["core_minutes"], "attngan": judged["core_minutes"]},
+        "captions": json.loads(painted.read_text())["pictures"][:8]})
     sheet(painted, ROOT / "docs" / "generation.png")
-    print(json.dumps({name: result[name] for name in ("painted", "real")}, indent=1))
 
 
 if __name__ == "__main__":
-    words = sys.argv[1:]
-    guide = Path(words.pop(words.index("--damsm") + 1)) if "--damsm" in words else None
-    words = [word for word in words if word != "--damsm"]
-    if words:
-        main(Path(words[0]), guide)
-    else:
-        with tempfile.TemporaryDirectory() as name:
-            main(Path(name), guide)
+    main(Path(sys.argv[1]))

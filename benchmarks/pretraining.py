@@ -4,17 +4,15 @@
 
 STORE holds the regions of SCENES by the scenes detector (heed scenes SCENES --images 5000; heed extract regions).
 RUNS/single and RUNS/two become runs, and subjects for heed probe; one that is finished is read and not trained again.
-Set OMP_NUM_THREADS=1. Writes benchmarks/results/pretraining.json.
+Trained in one thread. Writes benchmarks/results/pretraining.json.
 """
 
 from __future__ import annotations
 
-import json
 import sys
-import time
 from pathlib import Path
 
-from heed import main as heed
+from benchmarks.recipes import told, train, write
 
 RECIPE = ("--epochs 12 --batch-size 32 --lr 2e-3 --betas 0.9 0.98 --warmup 150 --schedule cosine "
           "--checkpoint-every 200 --validation-captions 200 --model.dropout 0 --model.width 64 --model.inner 256 "
@@ -25,25 +23,6 @@ MODELS = {
     "single": "--model.streams one --model.layers 3",
     "two": "--model.streams two --model.text-layers 1 --model.image-layers 1 --model.cross-layers 2",
 }
-RESULT = Path(__file__).parent / "results" / "pretraining.json"
-SPENT = "core_seconds.json"
-
-
-def train(name: str, store: str, scenes: str, runs: Path) -> None:
-    """One run; the processor's time is added up over interruptions."""
-    run = runs / name
-    before = json.loads((run / SPENT).read_text()) if (run / SPENT).exists() else 0.0
-    if (run / "evaluation" / "test.json").exists():
-        return
-    start = time.process_time()
-    try:
-        status = heed(["train", "pretraining", "--store", store, "--captions", scenes, "--out", str(run), "--device",
-                       "cpu", *RECIPE.split(), *MODELS[name].split()])
-    finally:
-        if run.exists():
-            (run / SPENT).write_text(json.dumps(before + time.process_time() - start))
-    if status:
-        raise SystemExit(status)
 
 
 def result(run: Path) -> dict[str, object]:
@@ -55,8 +34,7 @@ def result(run: Path) -> dict[str, object]:
     parameters = sum(p.numel() for p in load_subject(str(run)).model.parameters())  # type: ignore[attr-defined]
     return {
         "recipe": f"{RECIPE} {MODELS[run.name]}", "parameters": parameters,
-        "core_minutes": round(json.loads((run / SPENT).read_text()) / 60, 1),
-        "test": found.evaluations["test"],
+        "core_minutes": told(run)["core_minutes"], "test": found.evaluations["test"],
         "validation": [{name: line[name] for name in ("epoch", "word_accuracy", "region_accuracy", "matching_accuracy")}
                        for line in found.metrics if line["split"] == "val"],
     }
@@ -66,10 +44,10 @@ def main(words: list[str]) -> None:
     """Train what is named, both by default, and write what is finished."""
     store, scenes, runs = words[0], words[1], Path(words[2])
     for name in words[3:] or MODELS:
-        train(name, store, scenes, runs)
+        train("pretraining", runs / name, "--store", store, "--captions", scenes, *RECIPE.split(),
+              *MODELS[name].split())
     done = [name for name in MODELS if (runs / name / "evaluation" / "test.json").exists()]
-    RESULT.write_text(json.dumps({name: result(runs / name) for name in done}, indent=1) + "\n", encoding="utf-8")
-    print(RESULT.read_text(encoding="utf-8"))
+    write("pretraining", {name: result(runs / name) for name in done})
 
 
 if __name__ == "__main__":

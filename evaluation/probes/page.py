@@ -50,7 +50,8 @@ def write_page(
                 {"name": layer.name, "heads": layer.heads, "blocks": list(layer.blocks), "joint": layer.joint}
                 for layer in cache.attended]}
     text = environment.get_template("probes/page.html.j2").render(
-        name=_short(name), observed=observed, samples=samples, maps=list(maps), data=embedded(data), tables=_tables(found))
+        name=_short(name), observed=observed, samples=samples, maps=list(maps), data=embedded(data),
+        tables=_tables(found))
     path = out / "page.html"
     with atomic_write(path) as file:
         file.write(text.encode())
