@@ -28,7 +28,6 @@ from pipeline.store import Store
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "attention_study"
 DOCUMENT = ROOT / "docs" / "attention-study.md"
-IMAGES = 800
 VARIANTS = ("dot", "scaled_dot", "cosine", "general-key", "general-query", "biased_general-key",
             "biased_general-query", "activated_general-key-relu", "activated_general-key-sigmoid", "elementwise")
 
@@ -37,32 +36,37 @@ VARIANTS = ("dot", "scaled_dot", "cosine", "general-key", "general-query", "bias
 class Study:
     """How a task is studied."""
 
-    options: tuple[str, ...]
+    images: int
+    """Scenes that are rendered."""
+    boxes: tuple[str, str]
+    """Fewest and most regions of an image."""
+    options: str
     """Of `heed sweep TASK`, beside the data."""
-    data: tuple[str, ...]
+    data: tuple[str, str]
     """The options that name the store and the scenes folder."""
     variants: tuple[str, ...] = VARIANTS
 
 
 STUDIES = {
     "matching": Study(
-        ("--epochs", "1", "--batch-size", "64", "--lr", "3e-3", "--schedule", "cosine", "--min-count", "1",
-         "--model.embed-dim", "64", "--model.word-dim", "32", "--model.no-max-violation", "--faithfulness"),
+        800, ("8", "24"),
+        "--epochs 1 --batch-size 64 --lr 3e-3 --schedule cosine --min-count 1 --model.embed-dim 64 "
+        "--model.word-dim 32 --model.no-max-violation --faithfulness",
         ("--store", "--captions"),
     ),
 }
 
 
-def prepare(work: Path) -> None:
+def prepare(one: Study, folder: Path) -> None:
     """Scenes and a store of their regions, gone on with where they are not whole."""
-    work.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     try:
-        Store.open(work / "store")
+        Store.open(folder / "store")
         return
     except HeedError:
-        run("scenes", str(work / "scenes"), "--images", str(IMAGES))
-    run("extract", "regions", str(work / "scenes" / "images"), str(work / "store"), "--detector", "scenes", "--boxes",
-        "8", "24", "--inline")
+        run("scenes", str(folder / "scenes"), "--images", str(one.images))
+    run("extract", "regions", str(folder / "scenes" / "images"), str(folder / "store"), "--detector", "scenes",
+        "--boxes", *one.boxes, "--inline")
 
 
 def run(*words: str) -> None:
@@ -71,17 +75,17 @@ def run(*words: str) -> None:
         sys.exit(status)
 
 
-def study(task: str, work: Path, first: int, seeds: int, ray: bool) -> None:
+def study(task: str, folder: Path, first: int, seeds: int, ray: bool) -> None:
     """Train what is not trained yet, and write the tables."""
-    one, out = STUDIES[task], work / task
-    run("sweep", task, "--attention", *one.variants, "--seeds", str(seeds), "--seed", str(first), "--out", str(out),
-        one.data[0], str(work / "store"), one.data[1], str(work / "scenes"), *one.options,
-        *(() if ray else ["--inline"]))
+    one = STUDIES[task]
+    run("sweep", task, "--attention", *one.variants, "--seeds", str(seeds), "--seed", str(first), "--out",
+        str(folder / "sweep"), one.data[0], str(folder / "store"), one.data[1], str(folder / "scenes"),
+        *one.options.split(), *(() if ray else ["--inline"]))
 
 
-def publish(task: str, work: Path) -> None:
+def publish(task: str, out: Path) -> None:
     """Copy a sweep's tables and plot to where the documents quote them."""
-    out, kept = work / task, RESULTS / task
+    kept = RESULTS / task
     kept.mkdir(parents=True, exist_ok=True)
     for name in ("table.csv", "table.md", "table.tex", "agreement.csv", "relation.csv"):
         shutil.copy(out / name, kept / name)
@@ -106,10 +110,11 @@ def main() -> None:
     parser.add_argument("--train-only", action="store_true", help="leave the published tables as they are")
     chosen = parser.parse_args()
     work = chosen.work or Path(tempfile.mkdtemp(prefix="attention-study-"))
-    prepare(work)
-    study(chosen.task, work, chosen.first_seed, chosen.seeds, chosen.ray)
+    folder = work / chosen.task
+    prepare(STUDIES[chosen.task], folder)
+    study(chosen.task, folder, chosen.first_seed, chosen.seeds, chosen.ray)
     if not chosen.train_only:
-        publish(chosen.task, work)
+        publish(chosen.task, folder / "sweep")
 
 
 if __name__ == "__main__":
