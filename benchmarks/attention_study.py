@@ -14,19 +14,16 @@ would look alike.
 from __future__ import annotations
 
 import argparse
-import re
-import shutil
 import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.recipes import ROOT, publish
 from features.errors import HeedError
 from heed import main as heed
 from pipeline.store import Store
 
-ROOT = Path(__file__).parents[1]
-RESULTS = ROOT / "benchmarks" / "results" / "attention_study"
 DOCUMENT = ROOT / "docs" / "attention-study.md"
 VARIANTS = ("dot", "scaled_dot", "cosine", "general-key", "general-query", "biased_general-key",
             "biased_general-query", "activated_general-key-relu", "activated_general-key-sigmoid", "elementwise")
@@ -83,23 +80,6 @@ def study(task: str, folder: Path, first: int, seeds: int, ray: bool) -> None:
         *one.options.split(), *(() if ray else ["--inline"]))
 
 
-def publish(task: str, out: Path) -> None:
-    """Copy a sweep's tables and plot to where the documents quote them."""
-    kept = RESULTS / task
-    kept.mkdir(parents=True, exist_ok=True)
-    for name in ("table.csv", "table.md", "table.tex", "agreement.csv", "relation.csv"):
-        shutil.copy(out / name, kept / name)
-    shutil.copy(out / "relation.png", ROOT / "docs" / f"attention-study-{task}.png")
-    text = DOCUMENT.read_text(encoding="utf-8")
-    for name in ("table", "agreement", "relation"):
-        inner = (out / f"{name}.md").read_text(encoding="utf-8").strip()
-        if name == "relation":
-            inner = f"![Accuracy against interpretability](attention-study-{task}.png)\n\n{inner}"
-        marks = f"<!-- {task} {name} -->", f"<!-- end of {task} {name} -->"
-        text = re.sub(f"{marks[0]}.*?{marks[1]}", lambda _, m=marks, i=inner: f"{m[0]}\n{i}\n{m[1]}", text, flags=re.S)
-    DOCUMENT.write_text(text, encoding="utf-8")
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--task", choices=sorted(STUDIES), default="matching")
@@ -114,7 +94,7 @@ def main() -> None:
     prepare(STUDIES[chosen.task], folder)
     study(chosen.task, folder, chosen.first_seed, chosen.seeds, chosen.ray)
     if not chosen.train_only:
-        publish(chosen.task, folder / "sweep")
+        publish(folder / "sweep", f"attention_study/{chosen.task}", DOCUMENT, chosen.task)
 
 
 if __name__ == "__main__":
