@@ -22,6 +22,14 @@ from features.errors import HeedError
 
 RESTARTS = 5
 """Times the workers are started again before the run is given up; the same command then goes on with it."""
+_SETTINGS = {
+    # Ray Train moves a worker into a folder of its own, where relative paths mean something else.
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    # It prints what a worker prints once more.
+    "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",
+    # And gives workers a minute to start, which a small machine takes to import torch in several processes.
+    "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "600",
+}
 _REFUSED, _LOG = "refused.txt", "log.txt"
 
 
@@ -34,8 +42,8 @@ def train_on_ray(task: str, config: Any) -> int:
     from pipeline.ray_job import start_ray
     from training.run import to_json
 
-    # Ray Train moves a worker into a folder of its own, where relative paths mean something else.
-    os.environ.setdefault("RAY_CHDIR_TO_TRIAL_DIR", "0")
+    for name, value in _SETTINGS.items():
+        os.environ.setdefault(name, value)
     ray = start_ray(config.loop.address)
     scratch = Path(config.out).absolute() / "ray"
     try:

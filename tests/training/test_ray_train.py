@@ -16,9 +16,7 @@ from tests.training.truth_store import truth_store
 
 if not importlib.util.find_spec("ray"):
     pytest.skip("Ray is not installed", allow_module_level=True)
-pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(900), pytest.mark.skipif(
-    "HEED_RAY_TRAIN" not in os.environ,
-    reason="does not pass on two cores yet: set HEED_RAY_TRAIN=1 to run it")]
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(900)]
 ROOT = Path(__file__).parents[2]
 OPTIONS = ("--epochs", "6", "--checkpoint-every", "2")
 
