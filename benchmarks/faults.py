@@ -5,8 +5,8 @@
 
 A store is begun, struck, gone on with, struck again, … and completed; then every file of it is compared, byte for byte,
 with that of an uninterrupted run, its keys are listed, and it is verified. After each strike too, whatever is committed
-must already be right. The jobs are real ones with a reader of made-up regions that takes its time, first without Ray, where
-the same commits are struck in a fraction of the time (and there are no actors), then on Ray.
+must already be right. The jobs are real ones with a reader of made-up regions that takes its time: first without Ray,
+where the same commits are struck in a fraction of the time (and there are no actors), then on Ray.
 
 - driver: SIGKILL of the driver; its workers live on for seconds, while the next run works on the same store.
 - machine: SIGKILL of the driver and of all that it started, at once, as when the power fails.

@@ -27,7 +27,7 @@ def m4c_probe(
     """
     pieces, regions = inputs.tokens.shape[1], inputs.object_mask.shape[1]
     mask = torch.cat([inputs.object_mask, inputs.word_mask], 1)
-    order = mask.to(torch.uint8).argsort(1, descending=True, stable=True)  # a sample's own keys first
+    order = mask.to(torch.uint8).argsort(dim=1, descending=True, stable=True)  # a sample's own keys first
     counts = mask.sum(1)
     longest = int(counts.max())
 
