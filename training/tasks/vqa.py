@@ -134,7 +134,7 @@ class Vqa:
         self.key = key_of(self.store, (question.key for question in questions))
         self._ids: dict[str, np.ndarray] = {}
         self._splits: dict[str, list[Question]] = {}
-        self._worth = {question.id: self._worth_of(question) for question in questions}
+        self._worth = {question.id: self._targets(question) for question in questions}
         known = [question for question in questions if self._worth[question.id]]
         if not known:
             raise HeedError(f"None of the {len(questions)} training questions of {config.questions} has an answer that "
@@ -224,10 +224,10 @@ class Vqa:
         from training.models.mac_inputs import box_geometry
         from training.models.mac_probe import mac_probe
 
-        known = [question for question in self._held(split) if self._worth_of(question)][:most]
+        known = [question for question in self._held(split) if self._targets(question)][:most]
         for batch in device_batches(self._stream(known, self.config.loop.batch_size, Order(shuffle="none")).epoch(),
                                     self.device):
-            targets = [self._worth_of(question) for question in batch.samples]
+            targets = [self._targets(question) for question in batch.samples]
             right = torch.tensor([max(worth, key=worth.__getitem__) for worth in targets]).to(self.device)
             features, boxes = batch["regions"]["features"], batch["regions"]["boxes"]
             yield mac_probe(self.model, features.values, box_geometry(boxes.values, self._sizes(batch)), features.mask,
@@ -303,7 +303,7 @@ class Vqa:
             row[: len(one)] = one
         return torch.from_numpy(padded).to(self.device), torch.tensor(lengths)
 
-    def _worth_of(self, question: Question) -> dict[int, float]:
+    def _targets(self, question: Question) -> dict[int, float]:
         from training.tasks.vqa_data import worth_of
 
         return worth_of(question, self.answers, self.config.targets == "soft")
