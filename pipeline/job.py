@@ -122,7 +122,8 @@ def run_job(
     rows = shard_rows or default_shard_rows(len(source.items))
     identity = Identity(reader.kind, format, reader.fields, reader.describe(), listed, rows)
     with _locked(store, partial(settle, store, identity, source, shard_rows, append, again)) as planned:
-        tasks, records = _plan(store, planned, retry_failed, again)
+        with _told(store):
+            tasks, records = _plan(store, planned, retry_failed, again)
         lost: list[str] = []
         total = sum(len(task.items) for task in tasks)
         with JobProgress(f"reading {unit}", total, unit) as progress:

@@ -114,6 +114,18 @@ def test_a_disk_that_is_full_when_the_index_is_written_is_told_of_and_can_be_men
     assert (tmp_path / "store/index.arrow").read_bytes() == (tmp_path / "whole/index.arrow").read_bytes()
 
 
+def test_a_folder_that_may_not_be_read_when_work_is_planned_is_told_of(tmp_path, monkeypatch):
+    run(tmp_path)
+
+    def closed(_):
+        raise PermissionError(13, "Permission denied")
+
+    with monkeypatch.context() as patch, pytest.raises(HeedError, match=r"cannot be written: Permission denied"):
+        patch.setattr("pipeline.job.files_in", closed)
+        run(tmp_path)
+    assert run(tmp_path).extracted == 0
+
+
 def test_two_writers_of_one_store_are_kept_apart(tmp_path):
     run(tmp_path)
     with (tmp_path / "store" / LOCK).open("w") as lock:
