@@ -48,10 +48,12 @@ MEASURES = {
     "keys_90": Label("Share of keys that hold 90 %", "", 0, 1),
     "deletion_gain": Label("Faithfulness: deletion beats random by", "", 1, 1),
     "insertion_gain": Label("Faithfulness: insertion beats random by", "", 1, 1),
+    "R@1/16": Label("R@1/16, recall within neighbours", "%", 1, 100),
+    "R@5/16": Label("R@5/16, recall within neighbours", "%", 1, 100),
     "js": Label("Agreement between seeds (JS similarity)", "", 1, 1),
     "top": Label("Same key on top with another seed", "", 1, 1),
 }
-"""Figures of attention that any task may have."""
+"""Figures of attention that any task may have, and of descriptions."""
 _LOWER = ("loss", "fid", "frechet", "rank", "perplexity", "error")
 _NEITHER = ("uniform", "chance", "ceiling", "entropy", "sparsity", "share", "copied")
 

@@ -74,6 +74,16 @@ class Description:
 
 
 @dataclass(frozen=True)
+class Descriptions:
+    """The descriptions of a split, as a reader gives them."""
+
+    rows: list[Description]
+    """Film by film, in order of time."""
+    notes: list[str]
+    """What was mended or left out, counted, as clauses."""
+
+
+@dataclass(frozen=True)
 class Question:
     """One question about one image."""
 

@@ -18,11 +18,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from operator import attrgetter
+from typing import Protocol
 
 import numpy as np
 
 from features.errors import HeedError
-from pipeline.annotations import Caption, Moment
+from pipeline.annotations import Moment
 from pipeline.padded_rows import row_lengths
 from pipeline.padding import Padded, padding_mask
 from pipeline.sampler import Order
@@ -76,13 +77,22 @@ class MomentBatch:
         return padding_mask(self.tokens, self.text.shape[1])
 
 
+class OfVideo(Protocol):
+    """A sentence about a video: a moment, a description."""
+
+    @property
+    def key(self) -> str:
+        """Key of the video."""
+        ...
+
+
 class StoredKeys:
     """The key of a moment's or caption's video in a store: its own, or that with a video file's ending."""
 
-    def __init__(self, moments: Iterable[Moment | Caption], store: Store) -> None:
+    def __init__(self, moments: Iterable[OfVideo], store: Store) -> None:
         self.keys = {key: _stored_key(key, store) for key in dict.fromkeys(moment.key for moment in moments)}
 
-    def __call__(self, moment: Moment | Caption) -> str:
+    def __call__(self, moment: OfVideo) -> str:
         """The key."""
         return self.keys[moment.key]
 

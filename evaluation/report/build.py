@@ -13,7 +13,16 @@ from markupsafe import Markup
 
 from evaluation.matching import evaluate_matching
 from evaluation.predictions import MatchingPredictions
-from evaluation.report import answer_samples, caption_samples, curves, photos, samples, tables, words
+from evaluation.report import (
+    answer_samples,
+    caption_samples,
+    curves,
+    description_samples,
+    photos,
+    samples,
+    tables,
+    words,
+)
 from evaluation.run_folder import RunFolder, read_run
 from evaluation.truth import read_truth
 from features.errors import HeedError
@@ -53,6 +62,8 @@ class Gathered:
     """Questions with where each step of their answer looks, and "run", the place of theirs."""
     captions: list[dict[str, Any]] = field(default_factory=list)
     """Videos with what the runs that caption say of them (`caption_samples.samples`)."""
+    descriptions: list[dict[str, Any]] = field(default_factory=list)
+    """Stretches of films with what the runs say of them (`evaluation.report.description_samples`)."""
     photos: dict[str, Any] = field(default_factory=dict)
     """Key -> pixels, None where the photo is missing; of the samples' own images and those retrieved."""
     notes: list[str] = field(default_factory=list)
@@ -115,6 +126,7 @@ def gather(runs: list[RunFolder], images: Path | None, split: str, count: int) -
     found.answers = _answers(runs, split, count)
     written = [one for place, run in enumerate(runs) if (one := caption_samples.captioned(place, run, split))]
     found.captions = caption_samples.samples(written, images, count)
+    found.descriptions = description_samples.chosen(runs, split, count)
     found.notes += _evaluation_notes(found)
     if shown := found.samples + found.answers:
         folder = images or photos.photo_folder(runs, shown[0]["key"])
@@ -180,6 +192,7 @@ def page(found: Gathered, split: str) -> str:
         retrieval=tables.metric_rows(found.evaluations, "retrieval"),
         attention=tables.metric_rows(found.evaluations, "attention"), figures=figures, parts=parts,
         charts=drawn, frame=curves, samples=found.samples, answers=found.answers, captions=found.captions,
+        descriptions=found.descriptions,
         answer_pieces=[pieces(sample) for sample in found.answers],
         verdicts=[words.verdict([found.names[place] for place in found.shown], [run["rank"] for run in sample["runs"]])
                   for sample in found.samples],

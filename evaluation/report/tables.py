@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from evaluation.bootstrap import Figure
-from evaluation.names import ATTENTION, RETRIEVAL, Label, label_of
+from evaluation.names import ATTENTION, MEASURES, RETRIEVAL, Label, label_of
 from evaluation.run_folder import RunFolder, settings
 
 
@@ -62,7 +62,8 @@ def figure_rows(evaluations: list[dict[str, Any] | None]) -> tuple[list[Row], li
         figures = [Figure.from_json(e["figures"][name]) if e and name in e.get("figures", {}) else None
                    for e in evaluations]
         rows.append(_row(name, label_of(name), figures, {}))
-    return [row for row in rows if "/" not in row.name], [row for row in rows if "/" in row.name]
+    parts = [row for row in rows if "/" in row.name and row.name not in MEASURES]
+    return [row for row in rows if row not in parts], parts
 
 
 def _marks(name: str, label: Label, evaluations: list[dict[str, Any] | None]) -> dict[str, float]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from features.errors import HeedError
-from pipeline.annotations import Caption, Moment, Question, Relations, TextQuestion
+from pipeline.annotations import Caption, Descriptions, Moment, Question, Relations, TextQuestion
 
 DATASETS = {
     "scenes": "pipeline.datasets.scenes",
@@ -39,6 +39,12 @@ MOMENT_DATASETS = {
     "didemo": "pipeline.datasets.didemo",
 }
 """The same for sentences about moments of videos."""
+
+DESCRIPTION_DATASETS = {
+    "scenes": "pipeline.datasets.scenes_videos",
+    "mad": "pipeline.datasets.mad",
+}
+"""The same for films' running descriptions."""
 
 RELATION_DATASETS = {
     "scenes": "pipeline.datasets.scenes",
@@ -125,6 +131,39 @@ def read_moments(
         return moments
     split_of = import_module("pipeline.datasets.coco_captions").split_of
     return [moment for moment in moments if split_of(moment.key, holdout) == split]
+
+
+def read_descriptions(
+    path: str | Path, split: str | None = None, format: str | None = None, splits: Path | None = None,
+    holdout: float = 0.2,
+) -> Descriptions:
+    """Read films' running descriptions, like `read_captions`.
+
+    ``splits`` is a file that says which film is of which split, AutoAD's mad_split.json; scenes have splits of their
+    own. Of a single file ``split`` is a part of its films, as in `read_moments`.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise HeedError(f"There are no descriptions at {path}: the path does not exist.")
+    if split not in (None, "train", "val", "test"):
+        raise HeedError(f"There is no split {split!r}; a dataset has train, val and test.")
+    if format is None:
+        format = next((name for name, module in DESCRIPTION_DATASETS.items()
+                       if import_module(module).recognises(path)), "")
+    if format not in DESCRIPTION_DATASETS:
+        raise HeedError(f"{path} is none of the running descriptions that heed knows "
+                        f"({', '.join(DESCRIPTION_DATASETS)}): a scenes folder with videos, or MAD's files, is.")
+    module = import_module(DESCRIPTION_DATASETS[format])
+    if format == "scenes":
+        found = Descriptions(module.read_descriptions(path, split), [])
+    else:
+        found = module.read(path, split, splits)
+        if split is not None and splits is None and not path.is_dir():
+            split_of = import_module("pipeline.datasets.coco_captions").split_of
+            found = Descriptions([one for one in found.rows if split_of(one.key, holdout) == split], found.notes)
+    if not found.rows:
+        raise HeedError(f"{path} has no descriptions{f' of the split {split}' if split else ''}.")
+    return found
 
 
 def read_relations(

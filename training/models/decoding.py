@@ -1,9 +1,13 @@
-"""Sentences from a model that says what comes next: the likeliest piece each time, or beam search.
+"""Sentences from a model that says what comes next: the likeliest token each time, or beam search.
 
 `beam_search` is SwinBERT's (microsoft/SwinBERT, src/layers/bert/modeling_utils.py), which is Oscar's, which is an early
 transformers': a sentence that ends leaves the beam, and of those that have ended the best by the power of its length
 wins. A sentence begins with [CLS] and ends with [SEP], or where it has its greatest length: then [SEP] takes the place
 of whatever came next, whose log-probability counts, as published.
+
+`mean_search` is AutoAD's (TengdaHan/AutoAD, models/gpt_utils.py, ``generate_beam``), for a whole batch: of all
+continuations of the kept sentences those with the greatest mean log-probability a token are kept, the end counted as a
+token; a sentence that has ended stays with its mean.
 """
 
 from __future__ import annotations
@@ -15,10 +19,15 @@ import torch
 from torch import Tensor
 
 from training.models.captioner_config import CaptionWriting
+from training.models.describer_config import DecodeConfig
 
 Next = Callable[[Tensor], Tensor]
 """Pieces so far (n, length) int64 to scores of the next one (n, vocabulary), any constant apart from log-probabilities.
 """
+
+
+Step = Callable[[Tensor, Tensor], Tensor]
+"""(Last tokens (rows,), from which of the former rows each goes on (rows,)) to logits of the next one (rows, words)."""
 
 
 @dataclass(frozen=True)
@@ -95,3 +104,55 @@ def _beams(scores: Next, words: Tensor, specials: Specials, config: CaptionWriti
         said = torch.tensor([piece for _, piece, _ in kept], device=words.device)
         words = torch.cat([words[rows], said[:, None]], 1)
     return [pieces for _, pieces in best]
+
+
+def mean_search(first: Tensor, step: Step, end: int, most: int, config: DecodeConfig) -> list[list[int]]:
+    """The best sentence of each sample, its end not among the tokens; at most ``most`` tokens, the end counted.
+
+    ``first`` (batch, words) are logits of the first token. ``step`` is asked with batch * beams rows, those of a sample
+    next to each other; the rows it is first asked about go on from rows of ``first``.
+    """
+    batch, words = first.shape
+    beams = min(config.beams, words)
+    scores, best = first.float().log_softmax(-1).topk(beams, -1)  # (batch, beams)
+    tokens = best.reshape(-1, 1)
+    lengths = torch.ones(batch, beams, device=first.device)
+    ended = best == end
+    source = torch.arange(batch, device=first.device).repeat_interleave(beams)
+    offset = torch.arange(0, batch * beams, beams, device=first.device)[:, None]
+    for _ in range(most - 1):
+        if bool(ended.all()):
+            break
+        logs = step(tokens[:, -1], source).float().log_softmax(-1)
+        logs = _restrained(logs, tokens, config).view(batch, beams, words)
+        logs = logs.masked_fill(ended[..., None], -torch.inf)
+        logs[..., 0] = logs[..., 0].masked_fill(ended, 0.0)
+        lengths = lengths + ~ended
+        means = (scores[..., None] + logs) / lengths[..., None]
+        kept, place = means.flatten(1).topk(beams, -1)
+        beam, token = place // words, place % words
+        source = (offset + beam).flatten()
+        tokens = torch.cat([tokens[source], token.reshape(-1, 1)], 1)
+        lengths, ended = lengths.gather(1, beam), ended.gather(1, beam)
+        scores = kept * lengths
+        ended = ended | (token == end)
+    winner = (scores / lengths).argmax(-1)
+    chosen = tokens.view(batch, beams, -1)[torch.arange(batch, device=first.device), winner]
+    count = lengths.gather(1, winner[:, None])[:, 0].long()
+    return [[token for token in row[:n] if token != end]
+            for row, n in zip(chosen.tolist(), count.tolist(), strict=True)]
+
+
+def _restrained(logs: Tensor, tokens: Tensor, config: DecodeConfig) -> Tensor:
+    """Logarithms (rows, words) with words said already made less likely and repeated sequences made impossible."""
+    if config.repetition_penalty != 1.0:
+        said = torch.zeros_like(logs, dtype=torch.bool).scatter_(1, tokens, True)
+        logs = torch.where(said, logs * config.repetition_penalty, logs)
+    size = config.no_repeat
+    if size and tokens.shape[1] >= size:
+        logs = logs.clone()
+        for row, line in enumerate(tokens.tolist()):
+            last = line[len(line) - size + 1:]
+            banned = [line[i + size - 1] for i in range(len(line) - size + 1) if line[i : i + size - 1] == last]
+            logs[row, banned] = -torch.inf
+    return logs

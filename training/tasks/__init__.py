@@ -16,6 +16,7 @@ TASKS = {
     "damsm": "training.tasks.damsm:DamsmConfig",
     "captioning": "training.tasks.captioning:CaptioningConfig",
     "moments": "training.tasks.moments:MomentsConfig",
+    "description": "training.tasks.description:DescriptionConfig",
 }
 """Name -> the task's configuration, a dataclass that the command line reads.
 

@@ -41,7 +41,6 @@ if TYPE_CHECKING:
     from training.models.moment_detr import Found
 
 VOCABULARY_FILE = "vocabulary.json"
-EXTRACTORS_FOLDER = "extractors"
 ROUNDING_FILE = "rounding.json"
 ANSWERED_AT_ONCE = 100
 FIGURES = {"mAP": "MR-full-mAP", "R1@0.5": "MR-full-R1@0.5", "R1@0.7": "MR-full-R1@0.7",
@@ -152,6 +151,7 @@ class Moments:
         from features.devices import resolve_device
         from pipeline.store import Store
         from training.models.detr_published import build_detr, read_published
+        from training.tasks.extractors import EXTRACTORS_FOLDER, keep_extractors
         from training.tasks.moment_features import Standard, measured
 
         self.config = config
@@ -161,7 +161,7 @@ class Moments:
         self.names = tuple(stores)
         if (config.out / "config.json").exists():  # a run, new or not: its features are remembered
             texts = {"text": self.text} if self.text else {}
-            _check_extractors(config.out / EXTRACTORS_FOLDER, {**stores, **texts})
+            keep_extractors(config.out / EXTRACTORS_FOLDER, {**stores, **texts})
         self.device = resolve_device(config.loop.device)
         self.vocabulary = None if self.text else _vocabulary(config)
         torch.manual_seed(config.loop.seed)
@@ -312,17 +312,3 @@ def _vocabulary(config: MomentsConfig) -> Vocabulary:
     path.parent.mkdir(parents=True, exist_ok=True)
     vocabulary.save(path)
     return vocabulary
-
-
-def _check_extractors(folder: Path, stores: dict[str, Store]) -> None:
-    """Keep what made each store, or raise `HeedError` where it is not what made the run's."""
-    from pipeline.identity import Identity
-    from pipeline.same_extractor import same_extractor
-
-    for name, store in stores.items():
-        kept = folder / name.replace(" ", "-")
-        if kept.exists():
-            same_extractor(Identity.read(kept), store.identity, f"The features of {store.path}")
-        else:
-            kept.mkdir(parents=True)
-            store.identity.write(kept)
