@@ -4,9 +4,9 @@ The pieces of the caption and, behind them, the clips of the video go through BE
 pieces before it, itself, and all clips; a clip sees clips only: so what is said next never depends on what comes after,
 and hidden pieces can be told (masked-language training) by the very network that writes word by word, putting [MASK] at
 the end and reading what stands there. Clips have no positions of their own, as published: their features hold where
-in the video they are (`pipeline.moments`). The learnable mask (`MaskConfig`) is over the whole of it, pieces and clips;
-SwinBERT's static sparse mask, the comparison, is among the clips. Parameters are named as in the released code
-(microsoft/SwinBERT), which computes the same numbers.
+in the video they are (`pipeline.moments`); a clip is one token, or several (`ClipTokens`). The learnable mask
+(`MaskConfig`) is over the whole of it, pieces and clips; SwinBERT's static sparse mask, the comparison, is among the
+clips. Parameters are named as in the released code (microsoft/SwinBERT), which computes the same numbers.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from training.attention.multihead import Projected
 from training.models.bert_layers import EPSILON, BertShape, Intermediate, Output, draw_as_bert
 from training.models.captioner_config import CaptionerConfig
 from training.models.captioner_sparse import SparseMask
+from training.models.captioner_video import ClipTokens
 from training.models.text_bert import TextEmbeddings
 
 
@@ -87,12 +88,16 @@ class _Predictions(nn.Module):
 
 
 class Captioner(nn.Module):
-    """``pieces`` is the size of the vocabulary, ``video_dim`` the length of a clip's features."""
+    """``pieces`` is the size of the vocabulary, ``sizes`` the lengths of the stores' features, the clips' places (2) in
+    the last one's.
+    """
 
-    def __init__(self, config: CaptionerConfig, mask: MaskConfig, pieces: int, video_dim: int) -> None:
+    def __init__(self, config: CaptionerConfig, mask: MaskConfig, pieces: int, *sizes: int) -> None:
         super().__init__()
         _check(config, mask)
         self.config = config
+        self.cut = ClipTokens(config, sizes)
+        video_dim = self.cut.dim
         shape = BertShape(config.dim, config.heads, config.feedforward, config.layers, config.dropout)
         scored = MaskConfig("lam", "add") if config.sparse_mask != "none" else mask
         if config.video_dim:
@@ -101,13 +106,12 @@ class Captioner(nn.Module):
             self.fc = nn.Identity()
         self.bert = _Bert(shape, scored, pieces, config.video_dim or video_dim)
         self.cls = nn.ModuleDict({"predictions": _Predictions(config.dim, pieces)})
-        self.dropout = nn.Dropout(config.dropout)
+        self.input_dropout, self.dropout = nn.Dropout(config.input_dropout), nn.Dropout(config.dropout)
         draw_as_bert(self, config.init_std or 0.02 * math.sqrt(768 / config.dim))
         # Last, so that all else begins the same with any mask.
-        longest = config.max_tokens + config.max_clips
-        self.masks = LayerMasks(mask, config.layers, config.dim, longest, config.heads)
-        self.learn_vid_att = (SparseMask(config.max_clips, config.sparse_mask == "hard")
-                              if config.sparse_mask != "none" else None)
+        most = config.max_clips * self.cut.tokens
+        self.masks = LayerMasks(mask, config.layers, config.dim, config.max_tokens + most, config.heads)
+        self.learn_vid_att = (SparseMask(most, config.sparse_mask == "hard") if config.sparse_mask != "none" else None)
 
     def forward(self, words: Tensor, video: Tensor, video_mask: Tensor) -> Tensor:
         """States (batch, pieces, dim) of the pieces ``words`` (batch, pieces) int64, padded behind.
@@ -118,12 +122,13 @@ class Captioner(nn.Module):
         if tokens > self.config.max_tokens or clips > self.config.max_clips:
             raise HeedError(f"The captioner takes {self.config.max_tokens} pieces and {self.config.max_clips} clips at "
                             f"most, not {tokens} and {clips}.")
-        looks = self.dropout(self.bert.img_embedding(self.fc(video)))
+        cut, others = self.cut(self.input_dropout(video))
+        looks = self.dropout(self.cut.joined(self.bert.img_embedding(self.fc(cut)), others))
         x = torch.cat([self.bert.embeddings(words), looks], 1)
-        allowed = may_see(tokens, video_mask)
+        allowed = may_see(tokens, video_mask.repeat_interleave(self.cut.tokens, 1))
         # In a mask the clips begin behind the longest caption there may be, not behind this batch's longest.
-        places = torch.cat([torch.arange(tokens), self.config.max_tokens + torch.arange(clips)]).to(x.device)
-        static = None if self.learn_vid_att is None else self.learn_vid_att(tokens, clips)
+        places = torch.cat([torch.arange(tokens), self.config.max_tokens + torch.arange(looks.shape[1])]).to(x.device)
+        static = None if self.learn_vid_att is None else self.learn_vid_att(tokens, looks.shape[1])
         shared = self.masks.begin(x, valid=allowed, places=places)
         for number, layer in enumerate(self.bert.encoder.layer):
             x, learned = self.masks.layer(number, x, shared, valid=allowed, places=places)

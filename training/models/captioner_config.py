@@ -22,6 +22,8 @@ class CaptionerConfig:
     layers: int = 12
     # Dropout of states and attention weights.
     dropout: float = 0.1
+    # Dropout of clips' features, in front of the first linear layer; published: none.
+    input_dropout: float = 0.0
     # Deviation of the first weights. 0: BERT's 0.02 at length 768, and as much larger as the states are shorter,
     # 0.02 sqrt(768 / dim), so that attention does not begin flat.
     init_std: float = 0.0
@@ -29,6 +31,10 @@ class CaptionerConfig:
     video_dim: int = 512
     # Clips of a video that are looked at, evenly spread where it has more.
     max_clips: int = 32
+    # Tokens that the first store's features of a clip are cut into, where they are as many vectors behind each other:
+    # a grid's cells or, with 23, what scenes:objects says that each look does. Each has an embedding of its place among
+    # them; what the other stores say of the clip is one more token. 1: a clip is one token.
+    parts: int = 1
     # Pieces of a training caption, [CLS] and [SEP] among them; what is longer is cut.
     max_tokens: int = 50
     # SwinBERT's static sparse mask among the clips: numbers between 0 and 1 that are learned (soft), or rounded to 0
@@ -40,8 +46,8 @@ class CaptionerConfig:
     def __post_init__(self) -> None:
         if self.dim % self.heads:
             raise HeedError(f"--model.dim {self.dim} cannot be shared out among {self.heads} heads.")
-        if self.max_clips < 1 or self.max_tokens < 3:
-            raise HeedError("--model.max-clips is at least 1, --model.max-tokens at least 3.")
+        if self.max_clips < 1 or self.max_tokens < 3 or self.parts < 1:
+            raise HeedError("--model.max-clips and --model.parts are at least 1, --model.max-tokens at least 3.")
 
 
 @dataclass(frozen=True)

@@ -148,6 +148,7 @@ class Captioning:
         from pipeline.store import Store
         from training.models.captioner import Captioner
         from training.models.captioner_batch import Hiding
+        from training.models.captioner_video import PLACE
         from training.tasks.captioning_start import run_pieces, start_weights
         from training.tasks.moment_features import Standard, measured
 
@@ -162,8 +163,9 @@ class Captioning:
         self.stream = self._stream(training, max(1, config.loop.batch_size // config.loop.accumulate))
         self.steps_per_epoch = len(self.stream)
         torch.manual_seed(config.loop.seed)
-        size = sum(store.identity.fields["features"].inner[0] for store in self.videos.values())
-        self.model: Any = Captioner(config.model, config.mask, len(self.pieces), size + 2)
+        sizes = [store.identity.fields["features"].inner[0] for store in self.videos.values()]
+        sizes[-1] += PLACE
+        self.model: Any = Captioner(config.model, config.mask, len(self.pieces), *sizes)
         if config.features == "standard":
             self.model.scale = Standard(*measured(self.videos, training))
         if config.init:

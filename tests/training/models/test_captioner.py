@@ -15,6 +15,7 @@ from training.attention.mask_maps import recorded
 from training.models.captioner import Captioner, may_see
 from training.models.captioner_config import CaptionerConfig, CaptionWriting
 from training.models.captioner_sparse import SparseMask
+from training.models.captioner_video import ClipTokens
 
 SMALL = CaptionerConfig(dim=24, heads=4, feedforward=32, layers=2, dropout=0.0, video_dim=0, max_clips=6, max_tokens=9)
 MASKS = [MaskConfig(), MaskConfig("lam"), MaskConfig("lam-multi"), MaskConfig("control"),
@@ -131,6 +132,46 @@ def test_the_sparse_mask_learns_from_its_own_loss_and_soft_from_the_words_too(ki
     loss: Any = model.mask_loss()
     loss.backward()
     assert model.learn_vid_att.weight.grad.abs().sum() > 0
+
+
+PARTS = replace(SMALL, parts=3)
+
+
+def test_clips_are_cut_into_parts_each_with_its_place_and_another_stores_token() -> None:
+    cut = ClipTokens(PARTS, (6, 4))  # three parts of two numbers, then two of another store, then the place
+    video = torch.arange(2 * 3 * 10.0).view(2, 3, 10)
+    parts, others = cut(video)
+    assert cut.tokens == 4 and cut.dim == 4 and parts.shape == (2, 3, 3, 4) and others is not None
+    assert parts[1, 2].tolist() == [[50, 51, 58, 59], [52, 53, 58, 59], [54, 55, 58, 59]]
+    assert torch.equal(others, cut.others(video[..., None, 6:]))
+    joined = cut.joined(torch.zeros(2, 3, 3, 24), others)
+    assert joined.shape == (2, 12, 24)
+    assert torch.equal(joined[0, 4:7], cut.part_embedding.weight[:3])
+    assert torch.allclose(joined[0, 7], others[0, 1, 0] + cut.part_embedding.weight[3])
+    alone = ClipTokens(PARTS, (8,))
+    parts, others = alone(video[..., :8])
+    assert alone.tokens == 3 and others is None and parts[0, 0].tolist() == [[0, 1, 6, 7], [2, 3, 6, 7], [4, 5, 6, 7]]
+    with pytest.raises(HeedError, match=r"have 7 numbers, which are not --model\.parts 3 vectors"):
+        ClipTokens(PARTS, (7, 4))
+
+
+@pytest.mark.parametrize("kind", ["none", "lam", "lam-multi", "control", "sparse"])
+def test_a_captioner_of_parts_keeps_padding_out_and_starts_as_the_plain_one(kind: str) -> None:
+    def made(mask: str, sparse: str = "none") -> Captioner:
+        torch.manual_seed(0)
+        config = replace(PARTS, sparse_mask=sparse)  # type: ignore[arg-type]
+        return Captioner(config, MaskConfig(mask), 120, 6, 3).eval()  # type: ignore[arg-type]
+
+    model = made("none", "soft") if kind == "sparse" else made(kind)
+    words, _, shown = inputs()
+    video = torch.randn(3, 4, 9, generator=torch.Generator().manual_seed(2))
+    with torch.no_grad():
+        whole = model(words, video, shown)
+        alone = model(words[1:2], video[1:2, :2], shown[1:2, :2])
+        assert torch.allclose(whole[1:2], alone, atol=1e-5)
+        assert not torch.allclose(whole, model(words, video.flip(1), shown), atol=1e-3)
+        if kind != "sparse":
+            assert torch.equal(whole, made("none")(words, video, shown))
 
 
 @pytest.mark.parametrize(("make", "words"), [
