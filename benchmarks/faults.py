@@ -16,7 +16,8 @@ where the same commits are struck in a fraction of the time (and there are no ac
   anywhere first.
 
 A job that cannot go on must end with a sentence and status 2, never a traceback, and none may take longer than
-`PATIENCE`. Ctrl-C ends a campaign with what it has.
+`PATIENCE`. Ctrl-C ends a campaign with what it has. Of a part that is not run (``--inline-runs 0``) the last result
+stays.
 """
 
 from __future__ import annotations
@@ -484,7 +485,8 @@ def main() -> int:
     if options.job:
         store, seconds, actors, inline = options.job
         return job(Path(store), float(seconds), int(actors), inline == "1")
-    parts = {}
+    before = json.loads(RESULT.read_text()) if RESULT.exists() else {}
+    parts = {name: before[name] for name in ("inline", "ray") if name in before}
     for name, runs, inline in (("inline", options.inline_runs, True), ("ray", options.runs, False)):
         kinds = [kind for kind in options.kinds if kind != "actor" or not inline]
         if runs and kinds:
