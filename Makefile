@@ -29,7 +29,7 @@ check: install
 	$(BIN)/lint-imports
 
 bench: install
-	for name in scenes streaming scan_scoring scenes_detector large_store number_types corruption faults kills demo; do $(BIN)/python -m benchmarks.$$name || exit 1; done
+	for name in scenes streaming scan_scoring scenes_detector large_store number_types corruption faults kills video probing demo; do $(BIN)/python -m benchmarks.$$name || exit 1; done
 
 # The peers need another transformers than heed, so they have an environment of their own.
 .venv-peers/.installed: benchmarks/peers.txt pyproject.toml
