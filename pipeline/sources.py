@@ -321,9 +321,11 @@ def _csv(file: BinaryIO) -> Iterable[dict]:
 
 
 def _parquet(file: BinaryIO) -> Iterable[dict]:
+    import pyarrow
     import pyarrow.parquet
 
-    return pyarrow.parquet.read_table(file).to_pylist()
+    # As bytes: Arrow's threads would call a Python file, and might still do so when it is done with.
+    return pyarrow.parquet.read_table(pyarrow.BufferReader(file.read()), use_threads=False).to_pylist()
 
 
 _LISTS = {".jsonl": _jsonl, ".csv": _csv, ".parquet": _parquet}
