@@ -286,7 +286,10 @@ def _listed_item(row: dict[str, Any], path: Place, number: int) -> Item:
             boxes = np.array(json.loads(given) if isinstance(given, str) else list(given), np.float32).reshape(-1, 4)
         except (ValueError, TypeError, OverflowError, RecursionError) as error:
             raise HeedError(f"Row {number} of {path}: boxes are not a list of [x1, y1, x2, y2].") from error
-    size = Path(uri).stat().st_size if "://" not in uri and Path(uri).is_file() else -1
+    try:
+        size = Path(uri).stat().st_size if "://" not in uri and Path(uri).is_file() else -1
+    except OSError:  # such as a name too long to be a file's: told when it is read
+        size = -1
     return Item(printable(str(row["key"])), uri, size, boxes=boxes, times=_times(row.get("times"), path, number))
 
 

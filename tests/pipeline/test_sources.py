@@ -214,3 +214,12 @@ def test_inputs_at_a_url_are_read_to_the_limit_only(monkeypatch):
     assert read_bytes(Item("short", "memory://short")) == b"123"
     with pytest.raises(HeedError, match="more than 4 bytes"):
         read_bytes(Item("long", "memory://long"))
+
+
+def test_a_path_too_long_to_be_a_files_is_listed_and_fails_when_it_is_read(tmp_path):
+    path = tmp_path / "list.jsonl"
+    path.write_text(json.dumps({"key": "a", "path": "9" * 5000}))
+    item = open_source(str(path)).items[0]
+    assert item.size == -1
+    with pytest.raises(HeedError):
+        read_bytes(item)
