@@ -107,7 +107,7 @@ def test_the_commands_learn_find_show_masks_and_refuse_other_features(data, tmp_
     assert main(words) == 0
     # The test videos are more than twice as long as anything the model can see at once.
     found = json.loads((out / "evaluation" / "test.json").read_text())
-    # Windows at random are right in 12 of 100; so short a training ends at 95 or, on some processors, at 35.
+    # So short a training ends above 90 or, by how a processor rounds, between 30 and 40.
     assert found["queries"] == 24 and found["official"]["brief"]["MR-full-R1@0.5"] > 25
     assert found["official"]["brief"]["HL-min-VeryGood-Hit1"] > 70
     rows = [json.loads(line) for line in (out / "predictions" / "test.jsonl").read_text().splitlines()]
