@@ -4,7 +4,7 @@ A shard's file is named by its SHA-256, so it is checked when it comes, and two 
 
     CACHE/ab/abcdef…         a whole, checked shard; its time of change says when it was last used
     CACHE/ab/abcdef….part    one being fetched, as large as it will be, locked (flock) by who fetches it
-    CACHE/.lock              held for the moment in which room is made
+    CACHE/.lock              held for the moments in which room is made and a part is renamed
 
 A part is renamed when it is whole and right, so nothing else is ever read; one that a killed process has left is taken
 over by the next that wants the shard, or removed when room is needed. Before a shard is fetched the least recently used
@@ -138,7 +138,8 @@ class ShardCache:
             self._make_room(file, wanted)
             fetch(wanted, file)
             os.fsync(file.fileno())  # or a power cut could leave zeros under this name
-            part.replace(path)
+            with self._lock():  # a listing in which a name changes may show both names or neither
+                part.replace(path)
             fcntl.flock(file, fcntl.LOCK_SH)
             return file
         except BaseException:
@@ -147,13 +148,18 @@ class ShardCache:
             _release(file)
             raise
 
+    @contextmanager
+    def _lock(self) -> Iterator[None]:
+        with (self.folder / ".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
     def _make_room(self, part: io.BufferedRandom, wanted: Wanted) -> None:
         """Remove the least recently used shards until this one fits, and make its part as large as it will be."""
         part.truncate(0)  # what a killed process had fetched is not trusted
         ends = time.monotonic() + ROOM_SECONDS
         while True:
-            with (self.folder / ".lock").open("w") as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX)
+            with self._lock():
                 if _evicted(self.folder, self.limit - wanted.size):
                     part.truncate(wanted.size)
                     return
@@ -176,7 +182,7 @@ def _evicted(folder: Path, most: int) -> bool:
             return True
         with suppress(OSError), path.open("rb") as file:  # locked: in use this moment
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if size:
+            if size and _is_same(file, path):  # or it is a part that has just been renamed
                 path.unlink(missing_ok=True)
                 total -= size
     return total <= most

@@ -203,6 +203,22 @@ def test_four_processes_share_a_small_cache_that_keeps_its_bound_and_every_shard
         assert [os.waitpid(child, 0)[1] for child in children] == [0] * 4
 
 
+def test_a_part_that_is_renamed_while_room_is_made_still_counts(tmp_path, monkeypatch):
+    part = tmp_path / "ab" / "abc.part"
+    part.parent.mkdir()
+    part.write_bytes(content(0))
+    lock = fcntl.flock
+
+    def late(file, operation):
+        with suppress(FileNotFoundError):
+            part.rename(part.with_suffix(""))
+        lock(file, operation)
+
+    monkeypatch.setattr(module.fcntl, "flock", late)
+    assert not module._evicted(tmp_path, SIZE // 2)
+    assert part.with_suffix("").read_bytes() == content(0)
+
+
 @needs_aiohttp
 def test_four_processes_that_want_one_shard_fetch_it_once(tmp_path):
     (tmp_path / "web").mkdir()
