@@ -1,6 +1,6 @@
 """VALUE's probes with all controls on 1,000 image-text pairs through a 12 x 12 subject: python -m benchmarks.probing
 
-Writes benchmarks/results/probing.json; takes some fifteen minutes on two idle cores.
+Writes benchmarks/results/probing.json; takes some twelve minutes.
 
 The subject has the shape of UNITER-base where the probes see it (12 layers, 12 heads, 768 wide) and random weights;
 its inner layers are narrow, which makes its own forward shorter and nothing else. The pairs are rendered scenes, their
