@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from benchmarks import faults
+from benchmarks import faults, struck_job
 from pipeline.identity import ShardRecord
 from pipeline.store import Store, file_digest
 
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.timeout(240)
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     path = tmp_path_factory.mktemp("faults") / "whole"
-    assert faults.job(path) == faults.ENDED
+    assert struck_job.job(path) == struck_job.ENDED
     return path
 
 
@@ -26,11 +26,11 @@ def copy(whole, tmp_path):
 
 
 def compared(store, whole):
-    return faults.differences(store, faults.contents(whole), list(Store.open(whole).keys()))
+    return struck_job.differences(store, struck_job.contents(whole), list(Store.open(whole).keys()))
 
 
 def test_an_untouched_copy_is_no_different(copy, whole):
-    assert compared(copy, whole) == [] and faults.committed_wrongly(copy, faults.contents(whole)) == []
+    assert compared(copy, whole) == [] and struck_job.committed_wrongly(copy, struck_job.contents(whole)) == []
 
 
 def test_a_lost_shard_a_changed_byte_and_a_left_file_are_each_told(copy, whole):
@@ -43,7 +43,7 @@ def test_a_lost_shard_a_changed_byte_and_a_left_file_are_each_told(copy, whole):
     told = compared(copy, whole)
     assert {"shards/000003.json is missing", "shards/000003.arrow is missing", ".index.arrow.7-00.tmp is left over",
             "shards/000005.arrow has other bytes"} <= set(told)
-    assert faults.committed_wrongly(copy, faults.contents(whole)) == [
+    assert struck_job.committed_wrongly(copy, struck_job.contents(whole)) == [
         "shards/000005.arrow is committed and is not what it should be"]
 
 
@@ -59,10 +59,10 @@ def test_only_a_process_s_own_descendants_are_found():
     inner = "import subprocess, sys; subprocess.Popen(['sleep', '60']); print('there', flush=True); sys.stdin.read()"
     with subprocess.Popen([sys.executable, "-c", inner], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         process.stdout.readline()
-        found = faults.descendants(process.pid)
+        found = struck_job.descendants(process.pid)
         assert [title.split() for title in found.values()] == [["sleep", "60"]]
-        assert {process.pid, *found} <= set(faults.descendants(os.getpid()))
-        faults.kill([process.pid, *found, 4_000_000])  # one that is not there is passed over
+        assert {process.pid, *found} <= set(struck_job.descendants(os.getpid()))
+        struck_job.kill([process.pid, *found, 4_000_000])  # one that is not there is passed over
 
 
 @pytest.mark.slow
@@ -83,9 +83,9 @@ def test_a_job_on_ray_ends_well_by_itself_though_an_actor_is_killed(tmp_path):
 
 
 def test_a_job_that_hangs_is_ended_and_told(tmp_path, monkeypatch):
-    monkeypatch.setattr(faults, "PATIENCE", 0.3)
+    monkeypatch.setattr(struck_job, "PATIENCE", 0.3)
     with pytest.raises(AssertionError, match="hung"):
-        faults.start(tmp_path, tmp_path / "store", 5.0, 1, True).wait()
+        struck_job.start(tmp_path, tmp_path / "store", 5.0, 1, True).wait()
 
 
 def test_the_published_campaign_struck_two_hundred_times_and_lost_nothing():
