@@ -16,8 +16,8 @@ where the same commits are struck in a fraction of the time (and there are no ac
   anywhere first.
 
 A job that cannot go on must end with a sentence and status 2, never a traceback, and none may take longer than
-`struck_job.PATIENCE`. Ctrl-C ends a campaign with what it has. Of a part that is not run (``--inline-runs 0``) the last result
-stays.
+`struck_job.PATIENCE`. Ctrl-C ends a campaign with what it has. Of a part that is not run (``--inline-runs 0``) the last
+result stays.
 """
 
 from __future__ import annotations
