@@ -16,16 +16,14 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from benchmarks.made_up import MadeUp
 from features.errors import HeedError
-from features.regions import Regions
-from pipeline.fields import Row, region_fields, row_from_regions
+from pipeline.fields import Row
 from pipeline.identity import IDENTITY_FILE
 from pipeline.index import INDEX_FILE
 from pipeline.job import run_job
@@ -35,49 +33,16 @@ from pipeline.verify import verify
 
 RESULT = Path(__file__).parent / "results" / "corruption.json"
 CASES = 1200
-ROWS, SHARD_ROWS, DIM = 16, 4, 8
+ROWS, SHARD_ROWS, DIM, BAD = 16, 4, 8, 5
 FORMATS = ("arrow", "webdataset")
 KINDS = ("flip", "flip", "flip", "cut", "remove", "swap shards", "swap records", "swap both")
 """Of each eight cases three flip a bit."""
 
 
-@dataclass(frozen=True)
-class MadeUp:
-    """Regions that follow from an input's number; one input fails, so that a record holds a reason."""
-
-    kind = "regions"
-    fields = region_fields(DIM, 1)
-
-    def open(self) -> MadeUp:
-        """Itself: there is nothing to load."""
-        return self
-
-    open_to_plan = open
-
-    def describe(self) -> dict[str, Any]:
-        """Its name."""
-        return {"name": "made up"}
-
-    def read(self, items: Sequence[Item]) -> Iterator[tuple[Item, Row | HeedError]]:
-        """Each input's row."""
-        for item in items:
-            yield item, HeedError("was not made up") if item.size == 5 else self._row(item)
-
-    def _row(self, item: Item) -> Row:
-        rng = np.random.default_rng(item.size)
-        n = int(rng.integers(1, 5))
-        corner = rng.uniform(0, 50, (n, 2)).astype(np.float32)
-        return row_from_regions(item.key, Regions(
-            boxes=np.concatenate([corner, corner + 10], 1), features=rng.normal(size=(n, DIM)).astype(np.float32),
-            classes=rng.integers(0, 9, n).astype(np.int32), class_scores=rng.uniform(size=n).astype(np.float32),
-            attributes=rng.integers(0, 4, (n, 1)).astype(np.int32),
-            attribute_scores=rng.uniform(size=(n, 1)).astype(np.float32), width=64, height=64), self.fields)
-
-
 def make_store(path: Path, format: str) -> Store:
     """A sound store of `ROWS` inputs."""
     items = [Item(f"folder/{number:04d}.jpg", "nowhere", number) for number in range(ROWS)]
-    run_job(MadeUp(), Source("made://up", items, 0), path, format=format, shard_rows=SHARD_ROWS, inline=True)
+    run_job(MadeUp(DIM, BAD), Source("made://up", items, 0), path, format=format, shard_rows=SHARD_ROWS, inline=True)
     return Store.open(path, check=True)
 
 

@@ -13,18 +13,14 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-
+from benchmarks.made_up import MadeUp
 from features.errors import HeedError
-from features.regions import Regions
-from pipeline.fields import Row, region_fields, row_from_regions
 from pipeline.identity import ShardRecord
 from pipeline.job import LOCK, run_job
 from pipeline.sources import Item, Source
@@ -43,46 +39,12 @@ ENDED = 3
 """Exit status of a whole job: complete, and one input failed, as it must."""
 
 
-@dataclass(frozen=True)
-class Slow:
-    """Regions that follow from an input's number, ``seconds`` each on average; input `BAD` fails."""
-
-    seconds: float = 0.0
-    kind = "regions"
-    fields = region_fields(DIM, 1)
-
-    def open(self) -> Slow:
-        """Itself: there is nothing to load."""
-        return self
-
-    open_to_plan = open
-
-    def describe(self) -> dict[str, Any]:
-        """Its name: how long it takes makes no difference to what it gives."""
-        return {"name": "made up"}
-
-    def read(self, items: Sequence[Item]) -> Iterator[tuple[Item, Row | HeedError]]:
-        """Each input's row."""
-        for item in items:
-            rng = np.random.default_rng(item.size)
-            time.sleep(rng.uniform(0, 2 * self.seconds))
-            n = int(rng.integers(1, 5))
-            corner = rng.uniform(0, 50, (n, 2)).astype(np.float32)
-            regions = Regions(
-                boxes=np.concatenate([corner, corner + 10], 1), features=rng.normal(size=(n, DIM)).astype(np.float32),
-                classes=rng.integers(0, 9, n).astype(np.int32), class_scores=rng.uniform(size=n).astype(np.float32),
-                attributes=rng.integers(0, 4, (n, 1)).astype(np.int32),
-                attribute_scores=rng.uniform(size=(n, 1)).astype(np.float32), width=64, height=64)
-            bad = item.size == BAD
-            yield item, HeedError("was not made up") if bad else row_from_regions(item.key, regions, self.fields)
-
-
 def job(store: Path, seconds: float = 0.0, actors: int = 2, inline: bool = True) -> int:
     """The job that is struck; its exit status."""
     items = [Item(f"folder/{number:04d}.a.jpg", "nowhere", number) for number in range(INPUTS)]
     try:
-        summary = run_job(Slow(seconds), Source("made://up", items, 0), store, shard_rows=SHARD_ROWS, actors=actors,
-                          inline=inline)
+        summary = run_job(MadeUp(DIM, BAD, seconds), Source("made://up", items, 0), store, shard_rows=SHARD_ROWS,
+                          actors=actors, inline=inline)
     except HeedError as error:
         print(error, file=sys.stderr)
         return REFUSED
