@@ -54,9 +54,9 @@ STUDIES = {
     "vqa": Study(
         4000, "--boxes 1 16 --score-threshold 0.5",
         "--ten-answers --epochs 3 --validate-every 3 --batch-size 64 --lr 3e-3 --warmup 50 --schedule cosine "
-        "--model.dim 64 --model.word-dim 64 --model.classifier 64 --model.output-product --model.drop-stem 0 "
-        "--model.drop-read 0 --model.drop-words 0 --model.drop-question 0 --model.drop-memory 0 --model.drop-output 0 "
-        "--faithfulness",
+        "--ema 0.99 --model.steps 2 --model.dim 64 --model.word-dim 64 --model.classifier 64 --model.output-product "
+        "--model.drop-stem 0 --model.drop-read 0 --model.drop-words 0 --model.drop-question 0 --model.drop-memory 0 "
+        "--model.drop-output 0 --faithfulness",
         ("--store", "--questions"),
     ),
 }
