@@ -56,7 +56,7 @@ STUDIES = {
         "--ten-answers --epochs 3 --validate-every 3 --batch-size 64 --lr 3e-3 --warmup 50 --schedule cosine "
         "--ema 0.99 --model.steps 2 --model.dim 64 --model.word-dim 64 --model.classifier 64 --model.output-product "
         "--model.drop-stem 0 --model.drop-read 0 --model.drop-words 0 --model.drop-question 0 --model.drop-memory 0 "
-        "--model.drop-output 0 --faithfulness",
+        "--model.drop-output 0",
         ("--store", "--questions"),
     ),
 }
