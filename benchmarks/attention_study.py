@@ -35,8 +35,8 @@ class Study:
 
     images: int
     """Scenes that are rendered."""
-    boxes: tuple[str, str]
-    """Fewest and most regions of an image."""
+    regions: str
+    """Options of `heed extract regions`: which boxes the scenes detector keeps."""
     options: str
     """Of `heed sweep TASK`, beside the data."""
     data: tuple[str, str]
@@ -46,10 +46,18 @@ class Study:
 
 STUDIES = {
     "matching": Study(
-        800, ("8", "24"),
+        800, "--boxes 8 24",
         "--epochs 1 --batch-size 64 --lr 3e-3 --schedule cosine --min-count 1 --model.embed-dim 64 "
         "--model.word-dim 32 --model.no-max-violation --faithfulness",
         ("--store", "--captions"),
+    ),
+    "vqa": Study(
+        4000, "--boxes 1 16 --score-threshold 0.5",
+        "--ten-answers --epochs 3 --validate-every 3 --batch-size 64 --lr 3e-3 --warmup 50 --schedule cosine "
+        "--ema 0.99 --model.steps 2 --model.dim 64 --model.word-dim 64 --model.classifier 64 --model.output-product "
+        "--model.drop-stem 0 --model.drop-read 0 --model.drop-words 0 --model.drop-question 0 --model.drop-memory 0 "
+        "--model.drop-output 0",
+        ("--store", "--questions"),
     ),
 }
 
@@ -63,7 +71,7 @@ def prepare(one: Study, folder: Path) -> None:
     except HeedError:
         run("scenes", str(folder / "scenes"), "--images", str(one.images))
     run("extract", "regions", str(folder / "scenes" / "images"), str(folder / "store"), "--detector", "scenes",
-        "--boxes", *one.boxes, "--inline")
+        *one.regions.split(), "--inline")
 
 
 def run(*words: str) -> None:

@@ -1,10 +1,10 @@
 """Questions about images with MAC: the answer is one of the training answers.
 
     heed train vqa --store STORE --questions CLEVR --out RUN                     the study's options, on CLEVR
-    heed train vqa --store STORE --questions SCENES --ten-answers --out RUN --model.dim 64 --model.word-dim 64
-        --model.classifier 64 --model.drop-stem 0 --model.drop-read 0 --model.drop-words 0 --model.drop-question 0
-        --model.drop-memory 0.05 --model.drop-output 0.1 --batch-size 64 --lr 2e-3 --warmup 100 --epochs 12
-        --schedule cosine --ema 0.99 --checkpoint-every 200                       scenes (benchmarks/vqa.py)
+    heed train vqa --store STORE --questions SCENES --ten-answers --out RUN --model.dim 128 --model.word-dim 64
+        --model.classifier 256 --model.output-product --model.drop-stem 0 --model.drop-read 0 --model.drop-words 0
+        --model.drop-question 0 --model.drop-memory 0 --model.drop-output 0 --batch-size 64 --lr 1.5e-3 --warmup 100
+        --epochs 28 --schedule cosine --ema 0.99                                  scenes (benchmarks/vqa.py)
 
 The store holds regions with their boxes (`heed extract regions`, `heed import`), or the cells of a grid, as CLEVR's
 ``features`` of ResNet are (`heed import clevr-h5`); the stem follows (`training.models.mac_inputs`). The score function
