@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.recipes import heed, told, train, write
+from benchmarks.recipes import compared, filmed, write
 from evaluation.description import evaluate_descriptions, read_rows
 from evaluation.metrics.similarity import SIMILARITIES
 from pipeline.scenes.dataset import split_of
@@ -59,24 +59,20 @@ def recalls(said: list[dict[str, Any]], true: list[dict[str, Any]]) -> dict[str,
 
 
 def main(folder: Path, masks: list[str]) -> dict[str, Any]:
-    """Make the data, train each mask, and give what the runs tell."""
-    scenes, objects, sound = (folder / name for name in ("films", "objects", "sound"))
-    heed("scenes", scenes, "--images", 0, "--videos", FILMS, "--video-seconds", SECONDS, "--video-fps", 4)
-    heed("extract", "clips", scenes / "videos", objects, "--encoder", "scenes:objects", "--inline")
-    heed("extract", "sound", scenes / "videos", sound, "--encoder", "logmel:64", "--inline")
-    runs = {}
-    for mask in masks:
-        train("description", folder / mask, "--video", objects, "--audio", sound, "--descriptions", scenes,
-              "--mask.mask", mask, *RECIPE.split())
+    """Make the data, train each mask, and give the recipe and what the runs tell."""
+    scenes, objects, sound = filmed(folder, FILMS, "--video-seconds", SECONDS, "--video-fps", 4)
+    data = ("--video", objects, "--audio", sound, "--descriptions", scenes)
+    found = compared("description", folder, masks, RECIPE, data, "descriptions", "films", "windows", "similarity",
+                     "figures", "chance")
+    for mask, run in found["runs"].items():
         said, true = (read_rows(folder / mask / "predictions" / f"test{suffix}.jsonl", "rows")
                       for suffix in ("", ".truth"))
-        runs[mask] = told(folder / mask, "descriptions", "films", "windows", "similarity", "figures", "chance") | {
-            "recall": recalls(said, true)}
-    return runs
+        run["recall"] = recalls(said, true)
+    return found
 
 
 if __name__ == "__main__":
-    result: dict[str, Any] = {"films": FILMS, "seconds": SECONDS, "recipe": RECIPE, "ceiling": ceiling()}
+    result: dict[str, Any] = {"films": FILMS, "seconds": SECONDS, "ceiling": ceiling()}
     if sys.argv[1:]:
-        result["runs"] = main(Path(sys.argv[1]), sys.argv[2:] or ["none"])
+        result |= main(Path(sys.argv[1]), sys.argv[2:] or ["none"])
     write("description", result)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from benchmarks.recipes import ROOT, heed, publish
+from benchmarks.recipes import ROOT, filmed, heed, publish
 
 VARIANTS = "mask.mask=none,lam,lam-multi,control"
 OPTIONS = {
@@ -28,14 +28,11 @@ OPTIONS = {
 
 def data(task: str, folder: Path) -> list[str]:
     """Scenes and what is extracted from them; the options that name them."""
-    scenes = folder / "scenes"
     if task == "classification":
-        heed("scenes", scenes, "--images", 2000)
-        return ["--images", str(scenes), "--augment.policy", ""]
-    heed("scenes", scenes, "--images", 0, "--videos", 600)
-    heed("extract", "clips", scenes / "videos", folder / "objects", "--encoder", "scenes:objects", "--inline")
-    heed("extract", "sound", scenes / "videos", folder / "sound", "--encoder", "logmel:64", "--inline")
-    return ["--video", str(folder / "objects"), str(folder / "sound"), "--moments", str(scenes)]
+        heed("scenes", folder / "scenes", "--images", 2000)
+        return ["--images", str(folder / "scenes"), "--augment.policy", ""]
+    scenes, *stores = filmed(folder, 600)
+    return ["--video", *map(str, stores), "--moments", str(scenes)]
 
 
 def main() -> None:
