@@ -1,9 +1,9 @@
 """Audio description of scenes films, with and without the mask: python -m benchmarks.description [FOLDER [MASK …]]
 
-Renders 300 films of two minutes in FOLDER, each of five shots and 34 descriptions on average, extracts what is seen and
+Renders 160 films of two minutes in FOLDER, each of five shots and 34 descriptions on average, extracts what is seen and
 heard in their clips, and trains each MASK of none, lam, lam-multi and control once, none alone if no other is named.
 What is in FOLDER already is gone on with. Writes benchmarks/results/description.json: the figures on the test split's
-30 films with 95 % intervals, resampled by film, and each training's core minutes; for each similarity R@k/16, and
+16 films with 95 % intervals, resampled by film, and each training's core minutes; for each similarity R@k/16, and
 beside it what the same sentences get in another order within their films, and one sentence for everything. Without
 FOLDER it writes the ceiling alone: what somebody gets who knows the test films' events and says them in other words.
 """
@@ -23,7 +23,7 @@ from evaluation.metrics.similarity import SIMILARITIES
 from pipeline.scenes.dataset import split_of
 from pipeline.scenes.video import descriptions, video
 
-FILMS, SECONDS = 300, 120
+FILMS, SECONDS, RATE = 160, 120, 5
 RECIPE = ("--epochs 20 --batch-size 64 --lr 1e-3 --warmup 100 --features standard --margin 1 --mapper.dim 128 "
           "--mapper.heads 4 --mapper.max-clips 16 --mapper.shares --mapper.dropout 0.1 --language.dim 128 "
           "--language.layers 2 --language.max-tokens 48 --decode.beams 1 --validate-every 4 --device cpu")
@@ -60,7 +60,7 @@ def recalls(said: list[dict[str, Any]], true: list[dict[str, Any]]) -> dict[str,
 
 def main(folder: Path, masks: list[str]) -> dict[str, Any]:
     """Make the data, train each mask, and give the recipe and what the runs tell."""
-    scenes, objects, sound = filmed(folder, FILMS, "--video-seconds", SECONDS, "--video-fps", 4)
+    scenes, objects, sound = filmed(folder, FILMS, "--video-seconds", SECONDS, "--video-fps", RATE)
     data = ("--video", objects, "--audio", sound, "--descriptions", scenes)
     found = compared("description", folder, masks, RECIPE, data, "descriptions", "films", "windows", "similarity",
                      "figures", "chance")

@@ -21,8 +21,9 @@ OPTIONS = {
         "--model.patch 8 --model.dim 64 --model.depth 3 --model.heads 4 --model.drop-path 0 --augment.crop 0.5 "
         "--augment.erase 0 --augment.mixup 0 --augment.cutmix 0 --device cpu"),
     "moments": (
-        "--epochs 12 --lr 1e-3 --schedule cosine --warmup 50 --model.dim 64 --model.heads 4 --model.feedforward 128 "
-        "--model.queries 5 --model.max-clips 12 --model.input-dropout 0.2 --validate-every 4 --device cpu"),
+        "--epochs 12 --lr 1e-3 --schedule cosine --warmup 50 --features standard --model.dim 64 --model.heads 4 "
+        "--model.feedforward 128 --model.queries 5 --model.max-clips 12 --model.input-dropout 0.2 --validate-every 12 "
+        "--device cpu"),
 }
 
 

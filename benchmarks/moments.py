@@ -13,8 +13,9 @@ from pathlib import Path
 
 from benchmarks.recipes import compared, filmed, write
 
-RECIPE = ("--epochs 30 --lr 1e-3 --schedule cosine --warmup 50 --model.dim 128 --model.heads 4 --model.feedforward 256 "
-          "--model.queries 5 --model.max-clips 12 --model.input-dropout 0.2 --validate-every 3 --device cpu")
+RECIPE = ("--model.name qd-detr --epochs 24 --lr 1e-3 --schedule cosine --warmup 50 --features standard "
+          "--model.dim 128 --model.heads 4 --model.feedforward 256 --model.queries 5 --model.max-clips 12 "
+          "--model.input-dropout 0.2 --validate-every 4 --device cpu")
 
 
 def main(folder: Path, masks: list[str]) -> None:
