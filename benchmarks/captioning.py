@@ -13,7 +13,7 @@ from pathlib import Path
 
 from benchmarks.recipes import compared, filmed, write
 
-RECIPE = ("--epochs 60 --batch-size 64 --lr 1e-3 --warmup 100 --ema 0.99 --features standard --model.dim 128 "
+RECIPE = ("--epochs 50 --batch-size 32 --lr 1e-3 --warmup 200 --ema 0.99 --features standard --model.dim 128 "
           "--model.heads 4 --model.feedforward 256 --model.layers 2 --model.video-dim 0 --model.max-clips 12 "
           "--model.input-dropout 0.3 --writing.beams 4 --writing.longest 24 --validate-every 10 --device cpu")
 
