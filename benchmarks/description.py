@@ -24,9 +24,9 @@ from pipeline.scenes.dataset import split_of
 from pipeline.scenes.video import descriptions, video
 
 FILMS, SECONDS, RATE = 160, 120, 5
-RECIPE = ("--epochs 20 --batch-size 64 --lr 1e-3 --warmup 100 --features standard --margin 1 --mapper.dim 128 "
+RECIPE = ("--epochs 20 --batch-size 32 --lr 1e-3 --warmup 100 --features standard --margin 1 --mapper.dim 128 "
           "--mapper.heads 4 --mapper.max-clips 16 --mapper.shares --mapper.dropout 0.1 --language.dim 128 "
-          "--language.layers 2 --language.max-tokens 48 --decode.beams 1 --validate-every 4 --device cpu")
+          "--language.layers 2 --language.max-tokens 48 --decode.beams 1 --validate-every 5 --device cpu")
 
 
 def ceiling() -> dict[str, Any]:
