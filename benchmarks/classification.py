@@ -13,7 +13,7 @@ from pathlib import Path
 
 from benchmarks.recipes import compared, heed, write
 
-RECIPE = ("--epochs 6 --batch-size 64 --lr 1e-3 --warmup 60 --ema 0 --clip 1 --weight-decay 0.01 --model.size 64 "
+RECIPE = ("--epochs 4 --batch-size 64 --lr 1e-3 --warmup 60 --ema 0 --clip 1 --weight-decay 0.01 --model.size 64 "
           "--model.patch 8 --model.dim 96 --model.depth 4 --model.heads 4 --model.drop-path 0 --augment.crop 0.5 "
           "--augment.erase 0 --augment.mixup 0 --augment.cutmix 0 --augment.policy '' --device cpu")
 
