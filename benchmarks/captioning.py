@@ -13,10 +13,9 @@ from pathlib import Path
 
 from benchmarks.recipes import compared, filmed, write
 
-RECIPE = ("--epochs 30 --batch-size 32 --lr 1e-3 --warmup 200 --ema 0.99 --weight-decay 0.1 --features standard "
-          "--model.dim 128 --model.heads 4 --model.feedforward 256 --model.layers 2 --model.video-dim 0 "
-          "--model.init-std 0.09 --model.max-clips 12 --model.input-dropout 0.4 --model.dropout 0.15 --writing.beams 4 "
-          "--writing.longest 24 --writing.length-penalty 0 --validate-every 5 --device cpu")
+RECIPE = ("--epochs 50 --batch-size 32 --lr 1e-3 --warmup 200 --ema 0.99 --features standard --model.dim 128 "
+          "--model.heads 4 --model.feedforward 256 --model.layers 2 --model.video-dim 0 --model.max-clips 12 "
+          "--model.input-dropout 0.3 --writing.beams 4 --writing.longest 24 --validate-every 10 --device cpu")
 
 
 def main(folder: Path, masks: list[str]) -> None:
