@@ -11,20 +11,17 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from benchmarks.recipes import heed, told, train, write
+from benchmarks.recipes import compared, heed, write
 
-RECIPE = ("--epochs 8 --batch-size 64 --lr 1e-3 --warmup 60 --ema 0 --clip 1 --weight-decay 0.01 --model.size 64 "
+RECIPE = ("--epochs 4 --batch-size 64 --lr 1e-3 --warmup 60 --ema 0 --clip 1 --weight-decay 0.01 --model.size 64 "
           "--model.patch 8 --model.dim 96 --model.depth 4 --model.heads 4 --model.drop-path 0 --augment.crop 0.5 "
-          "--augment.erase 0 --augment.mixup 0 --augment.cutmix 0 --device cpu")
+          "--augment.erase 0 --augment.mixup 0 --augment.cutmix 0 --augment.policy '' --device cpu")
 
 
 def main(folder: Path, masks: list[str]) -> None:
     heed("scenes", folder / "scenes", "--images", 5000)
-    for mask in masks:
-        train("classification", folder / mask, "--images", folder / "scenes", *RECIPE.split(), "--augment.policy", "",
-              "--mask.mask", mask)
-    write("classification", {"recipe": RECIPE + ' --augment.policy ""', "runs": {
-        mask: told(folder / mask, "figures") for mask in masks}})
+    data = ("--images", folder / "scenes")
+    write("classification", compared("classification", folder, masks, RECIPE, data, "figures"))
 
 
 if __name__ == "__main__":

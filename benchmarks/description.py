@@ -1,9 +1,9 @@
 """Audio description of scenes films, with and without the mask: python -m benchmarks.description [FOLDER [MASK …]]
 
-Renders 300 films of two minutes in FOLDER, each of five shots and 34 descriptions on average, extracts what is seen and
+Renders 120 films of two minutes in FOLDER, each of five shots and 34 descriptions on average, extracts what is seen and
 heard in their clips, and trains each MASK of none, lam, lam-multi and control once, none alone if no other is named.
 What is in FOLDER already is gone on with. Writes benchmarks/results/description.json: the figures on the test split's
-30 films with 95 % intervals, resampled by film, and each training's core minutes; for each similarity R@k/16, and
+12 films with 95 % intervals, resampled by film, and each training's core minutes; for each similarity R@k/16, and
 beside it what the same sentences get in another order within their films, and one sentence for everything. Without
 FOLDER it writes the ceiling alone: what somebody gets who knows the test films' events and says them in other words.
 """
@@ -17,16 +17,16 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.recipes import heed, told, train, write
+from benchmarks.recipes import compared, filmed, write
 from evaluation.description import evaluate_descriptions, read_rows
 from evaluation.metrics.similarity import SIMILARITIES
 from pipeline.scenes.dataset import split_of
 from pipeline.scenes.video import descriptions, video
 
-FILMS, SECONDS = 300, 120
-RECIPE = ("--epochs 20 --batch-size 64 --lr 1e-3 --warmup 100 --features standard --margin 1 --mapper.dim 128 "
+FILMS, SECONDS, RATE = 120, 120, 5
+RECIPE = ("--epochs 20 --batch-size 32 --lr 1e-3 --warmup 100 --features standard --margin 1 --mapper.dim 128 "
           "--mapper.heads 4 --mapper.max-clips 16 --mapper.shares --mapper.dropout 0.1 --language.dim 128 "
-          "--language.layers 2 --language.max-tokens 48 --decode.beams 1 --validate-every 4 --device cpu")
+          "--language.layers 2 --language.max-tokens 48 --decode.beams 1 --validate-every 5 --device cpu")
 
 
 def ceiling() -> dict[str, Any]:
@@ -59,24 +59,20 @@ def recalls(said: list[dict[str, Any]], true: list[dict[str, Any]]) -> dict[str,
 
 
 def main(folder: Path, masks: list[str]) -> dict[str, Any]:
-    """Make the data, train each mask, and give what the runs tell."""
-    scenes, objects, sound = (folder / name for name in ("films", "objects", "sound"))
-    heed("scenes", scenes, "--images", 0, "--videos", FILMS, "--video-seconds", SECONDS, "--video-fps", 4)
-    heed("extract", "clips", scenes / "videos", objects, "--encoder", "scenes:objects", "--inline")
-    heed("extract", "sound", scenes / "videos", sound, "--encoder", "logmel:64", "--inline")
-    runs = {}
-    for mask in masks:
-        train("description", folder / mask, "--video", objects, "--audio", sound, "--descriptions", scenes,
-              "--mask.mask", mask, *RECIPE.split())
+    """Make the data, train each mask, and give the recipe and what the runs tell."""
+    scenes, objects, sound = filmed(folder, FILMS, "--video-seconds", SECONDS, "--video-fps", RATE)
+    data = ("--video", objects, "--audio", sound, "--descriptions", scenes)
+    found = compared("description", folder, masks, RECIPE, data, "descriptions", "films", "windows", "similarity",
+                     "figures", "chance")
+    for mask, run in found["runs"].items():
         said, true = (read_rows(folder / mask / "predictions" / f"test{suffix}.jsonl", "rows")
                       for suffix in ("", ".truth"))
-        runs[mask] = told(folder / mask, "descriptions", "films", "windows", "similarity", "figures", "chance") | {
-            "recall": recalls(said, true)}
-    return runs
+        run["recall"] = recalls(said, true)
+    return found
 
 
 if __name__ == "__main__":
-    result: dict[str, Any] = {"films": FILMS, "seconds": SECONDS, "recipe": RECIPE, "ceiling": ceiling()}
+    result: dict[str, Any] = {"films": FILMS, "seconds": SECONDS, "ceiling": ceiling()}
     if sys.argv[1:]:
-        result["runs"] = main(Path(sys.argv[1]), sys.argv[2:] or ["none"])
+        result |= main(Path(sys.argv[1]), sys.argv[2:] or ["none"])
     write("description", result)

@@ -12,30 +12,28 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from benchmarks.recipes import ROOT, heed, publish
+from benchmarks.recipes import ROOT, filmed, heed, publish
 
 VARIANTS = "mask.mask=none,lam,lam-multi,control"
 OPTIONS = {
     "classification": (
-        "--epochs 3 --batch-size 64 --lr 1e-3 --warmup 60 --ema 0 --clip 1 --weight-decay 0.01 --model.size 64 "
+        "--epochs 4 --batch-size 64 --lr 1e-3 --warmup 40 --ema 0 --clip 1 --weight-decay 0.01 --model.size 64 "
         "--model.patch 8 --model.dim 64 --model.depth 3 --model.heads 4 --model.drop-path 0 --augment.crop 0.5 "
-        "--augment.erase 0 --augment.mixup 0 --augment.cutmix 0 --device cpu"),
+        "--augment.erase 0 --augment.mixup 0 --augment.cutmix 0 --validate-every 4 --device cpu"),
     "moments": (
-        "--epochs 12 --lr 1e-3 --schedule cosine --warmup 50 --model.dim 64 --model.heads 4 --model.feedforward 128 "
-        "--model.queries 5 --model.max-clips 12 --model.input-dropout 0.2 --validate-every 4 --device cpu"),
+        "--model.name qd-detr --epochs 8 --lr 1e-3 --schedule cosine --warmup 50 --features standard --model.dim 64 "
+        "--model.heads 4 --model.feedforward 128 --model.queries 5 --model.max-clips 12 --model.input-dropout 0.2 "
+        "--validate-every 8 --device cpu"),
 }
 
 
 def data(task: str, folder: Path) -> list[str]:
     """Scenes and what is extracted from them; the options that name them."""
-    scenes = folder / "scenes"
     if task == "classification":
-        heed("scenes", scenes, "--images", 2000)
-        return ["--images", str(scenes), "--augment.policy", ""]
-    heed("scenes", scenes, "--images", 0, "--videos", 600)
-    heed("extract", "clips", scenes / "videos", folder / "objects", "--encoder", "scenes:objects", "--inline")
-    heed("extract", "sound", scenes / "videos", folder / "sound", "--encoder", "logmel:64", "--inline")
-    return ["--video", str(folder / "objects"), str(folder / "sound"), "--moments", str(scenes)]
+        heed("scenes", folder / "scenes", "--images", 2000)
+        return ["--images", str(folder / "scenes"), "--augment.policy", ""]
+    scenes, *stores = filmed(folder, 600)
+    return ["--video", *map(str, stores), "--moments", str(scenes)]
 
 
 def main() -> None:

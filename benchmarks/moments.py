@@ -11,22 +11,17 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from benchmarks.recipes import heed, told, train, write
+from benchmarks.recipes import compared, filmed, write
 
-RECIPE = ("--epochs 30 --lr 1e-3 --schedule cosine --warmup 50 --model.dim 128 --model.heads 4 --model.feedforward 256 "
-          "--model.queries 5 --model.max-clips 12 --model.input-dropout 0.2 --validate-every 3 --device cpu")
+RECIPE = ("--model.name qd-detr --epochs 24 --lr 1e-3 --schedule cosine --warmup 50 --features standard "
+          "--model.dim 128 --model.heads 4 --model.feedforward 256 --model.queries 5 --model.max-clips 12 "
+          "--model.input-dropout 0.2 --validate-every 4 --device cpu")
 
 
 def main(folder: Path, masks: list[str]) -> None:
-    scenes, objects, sound = (folder / name for name in ("scenes", "objects", "sound"))
-    heed("scenes", scenes, "--images", 0, "--videos", 600)
-    heed("extract", "clips", scenes / "videos", objects, "--encoder", "scenes:objects", "--inline")
-    heed("extract", "sound", scenes / "videos", sound, "--encoder", "logmel:64", "--inline")
-    for mask in masks:
-        train("moments", folder / mask, "--video", objects, sound, "--moments", scenes, "--mask.mask", mask,
-              *RECIPE.split())
-    write("moments", {"recipe": RECIPE, "runs": {
-        mask: told(folder / mask, "queries", "figures") for mask in masks}})
+    scenes, *stores = filmed(folder, 600)
+    data = ("--video", *stores, "--moments", scenes)
+    write("moments", compared("moments", folder, masks, RECIPE, data, "queries", "figures"))
 
 
 if __name__ == "__main__":

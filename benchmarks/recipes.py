@@ -6,9 +6,11 @@ import json
 import os
 import platform
 import resource
+import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,9 @@ ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 SPENT = "core_seconds.json"
 """In a run's folder: seconds of processor time of all invocations that worked on it."""
+MASKS = {**{name: ("--mask.mask", name) for name in ("none", "lam", "lam-multi", "control")},
+         "sparse": ("--model.sparse-mask", "soft")}
+"""A mask's name -> the options that train with it."""
 
 
 def heed(*words: object) -> float:
@@ -36,6 +41,24 @@ def train(task: str, run: Path, *words: object) -> None:
     spent = json.loads((run / SPENT).read_text()) if (run / SPENT).exists() else 0.0
     spent += heed("train", task, "--out", run, *words)
     (run / SPENT).write_text(json.dumps(spent))
+
+
+def filmed(folder: Path, videos: int, *words: object) -> tuple[Path, Path, Path]:
+    """Scenes videos in ``folder``, and what is seen and heard in their clips: the paths of scenes and both stores."""
+    scenes, objects, sound = (folder / name for name in ("scenes", "objects", "sound"))
+    heed("scenes", scenes, "--images", 0, "--videos", videos, *words)
+    heed("extract", "clips", scenes / "videos", objects, "--encoder", "scenes:objects", "--inline")
+    heed("extract", "sound", scenes / "videos", sound, "--encoder", "logmel:64", "--inline")
+    return scenes, objects, sound
+
+
+def compared(task: str, folder: Path, masks: Sequence[str], recipe: str, data: Sequence[object], *names: str
+             ) -> dict[str, Any]:
+    """Train ``task`` on ``data`` with each of ``masks``, in FOLDER/MASK; the recipe, and of each run what `told` has.
+    """
+    for mask in masks:
+        train(task, folder / mask, *data, *MASKS[mask], *shlex.split(recipe))
+    return {"recipe": recipe, "runs": {mask: told(folder / mask, *names) for mask in masks}}
 
 
 def told(run: Path, *names: str) -> dict[str, Any]:

@@ -1,9 +1,10 @@
 """What objects of a rendered video look like and what they do: the scenes detector on each frame, and its tracks.
 
-``scenes:objects``, with the detector's shipped weights, or ``=PATH``. A window is four frames, two a second. Objects
-are followed from frame to frame by look and place; of each it is known how probable every shape, colour, size and
-texture is (a, 23 numbers) and what it does (m, 13 numbers). The feature is the sum over objects of the products a m',
-23 x 13 numbers, so that it says which shape moves, which colour grows, and so on.
+``scenes:objects``, with the detector's shipped weights, or ``=PATH``. A window is five frames of two seconds: at two a
+second nobody would be seen to shake, who is back in place after half a second. Objects are followed from frame to frame
+by look and place; of each it is known how probable every shape, colour, size and texture is (a, 23 numbers) and what it
+does (m, 14 numbers). The feature is the sum over objects of the products m a', 14 vectors of 23 numbers: the look of
+what moves to the left, of what grows, and so on.
 """
 
 from __future__ import annotations
@@ -25,11 +26,13 @@ from features.encoders.pixels import Pixels
 from features.errors import HeedError
 from features.regions import Regions
 
-FRAMES, RATE = 4, 2.0
+FRAMES, RATE = 5, 2.5
 MEASURES = ("present", "left", "right", "up", "down", "grows", "shrinks", "stretches", "changes", "recolours",
-            "appears", "vanishes", "near")
+            "becomes", "appears", "vanishes", "near")
 """What a track does, each 0 to 1: the share of the window's frames it is in; how far it moves from one frame to the
-next; how much its box and its look change; whether it is new, or gone; how near it comes to another."""
+next; how much its box and its look change; how much its colour does (recolours: the look before, becomes: the look
+after); whether it is new, or gone; how near it comes to another."""
+SEEN_BEFORE, SEEN_AFTER = MEASURES.index("recolours"), MEASURES.index("becomes")
 FAR, GROWTH, CHANGE = 0.1, 0.25, 0.5
 """What counts as 1 between two frames: a tenth of the picture; a change of log area; of a feature, of its length."""
 NEAR = 0.25
@@ -61,7 +64,7 @@ def load(name: EncoderName, options: EncoderOptions) -> Encoder:
         return torch.from_numpy(np.stack(features))
 
     described = {key: value for key, value in detector.describe().items() if key not in ("versions", "dim", "name")}
-    identity = {"name": "scenes", "feature": "looks times measures, summed over tracks", "measures": list(MEASURES),
+    identity = {"name": "scenes", "feature": "measures times looks, summed over tracks", "measures": list(MEASURES),
                 "scales": [FAR, GROWTH, CHANGE, NEAR, APART], "detector": described}
     # The detector normalises for itself: it is given values of 0 to 1.
     pixels = Pixels(SIDE, (SIDE, SIDE), (0.0,) * 3, (1.0,) * 3, "bilinear")
@@ -93,7 +96,7 @@ def _objects(detector: FasterRCNNDetector, regions: Regions) -> Objects:
 
 
 def pooled(frames: Sequence[Objects], looks: int) -> np.ndarray:
-    """The feature of a window: (looks x measures,) float32, zeros where nothing is seen."""
+    """The feature of a window: (measures x looks,) float32, zeros where nothing is seen."""
     total: np.ndarray = np.zeros((looks, len(MEASURES)), np.float32)
     for objects in frames:
         if len(objects):
@@ -105,11 +108,14 @@ def pooled(frames: Sequence[Objects], looks: int) -> np.ndarray:
         first, second = _same(before, after)
         if len(first):
             measures = _change(before, after, first, second) / steps
-            total += ((before.looks[first] + after.looks[second]) / 2).T @ measures
+            old, new = before.looks[first], after.looks[second]
+            total += ((old + new) / 2).T @ measures
+            for sign, column in ((1, SEEN_BEFORE), (-1, SEEN_AFTER)):
+                total[:, column] += sign * ((old - new) / 2).T @ measures[:, column]
         for objects, kept, name in ((after, second, "appears"), (before, first, "vanishes")):
             rest = np.setdiff1d(np.arange(len(objects)), kept)
             total[:, MEASURES.index(name)] += objects.looks[rest].sum(0) / steps
-    return total.reshape(-1)
+    return total.T.reshape(-1)
 
 
 def _near(objects: Objects) -> np.ndarray:
@@ -139,6 +145,6 @@ def _change(before: Objects, after: Objects, first: np.ndarray, second: np.ndarr
     look = np.linalg.norm(new - old, axis=1) / (CHANGE * np.maximum(np.linalg.norm(old, axis=1), 1e-6))
     colour = np.abs(after.colours[second] - before.colours[first]).sum(1) / 2
     zero = np.zeros(len(first))
-    columns = [zero, -moved[:, 0], moved[:, 0], -moved[:, 1], moved[:, 1], area, -area, shape, look, colour,
+    columns = [zero, -moved[:, 0], moved[:, 0], -moved[:, 1], moved[:, 1], area, -area, shape, look, colour, colour,
                zero, zero, zero]
     return np.clip(np.stack(columns, 1), 0, 1).astype(np.float32)

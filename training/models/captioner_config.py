@@ -32,8 +32,8 @@ class CaptionerConfig:
     # Clips of a video that are looked at, evenly spread where it has more.
     max_clips: int = 32
     # Tokens that the first store's features of a clip are cut into, where they are as many vectors behind each other:
-    # a grid's cells or, with 23, what scenes:objects says that each look does. Each has an embedding of its place among
-    # them; what the other stores say of the clip is one more token. 1: a clip is one token.
+    # a grid's cells or, with 14, what each thing that scenes:objects sees happen happens to. Each has an embedding of
+    # its place among them; what the other stores say of the clip is one more token. 1: a clip is one token.
     parts: int = 1
     # Pieces of a training caption, [CLS] and [SEP] among them; what is longer is cut.
     max_tokens: int = 50

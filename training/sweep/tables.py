@@ -42,12 +42,15 @@ TELLING: dict[str, tuple[str, ...]] = {
             "faithfulness.insertion_gain"),
     "generation": ("figures.named_object", "figures.times_chance", "figures.named_colour", "figures.named_shape",
                    "figures.r_precision", "figures.fid", "figures.inception_score"),
+    "moments": ("figures.MR-full-R1@0.5", "figures.MR-full-R1@0.7", "figures.MR-full-mAP",
+                "figures.HL-min-VeryGood-mAP", "figures.HL-min-VeryGood-Hit1"),
+    "classification": ("figures.top1", "figures.balanced"),
     "captioning": ("figures.CIDEr", "figures.BLEU-4", "figures.ROUGE-L", "figures.METEOR"),
     "description": ("figures.CIDEr", "figures.ROUGE-L", "figures.R@5/16", "figures.R@1/16", "figures.METEOR"),
 }
 """Task -> the figures its tables show unless told otherwise; the first six there are, for a task without an entry."""
-ACCURACY = {"matching": "retrieval.rsum", "vqa": "figures.accuracy", "captioning": "figures.CIDEr",
-            "description": "figures.CIDEr"}
+ACCURACY = {"matching": "retrieval.rsum", "vqa": "figures.accuracy", "moments": "figures.MR-full-mAP",
+            "classification": "figures.top1", "captioning": "figures.CIDEr", "description": "figures.CIDEr"}
 """Task -> the figure that says how well it is done; the first there is, for a task without an entry."""
 RELATED = ("pointing", "mass", "entropy", "gini", "deletion_gain", "insertion_gain")
 """Last names of figures of interpretability, which are related to the accuracy: those among a task's telling ones, or

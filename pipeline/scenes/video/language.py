@@ -17,7 +17,7 @@ from pipeline.scenes.video.motion import pose, pose_at_rest
 from pipeline.scenes.video.world import CLIP, Event, Pose, Video
 from pipeline.scenes.world import Scene, SceneObject
 
-_SAID = {
+SAID = {
     "enter": ("{a} comes in from {from}", "{a} enters from {from}", "{a} slides in from {from}"),
     "leave": ("{a} leaves {out}", "{a} goes out {out}", "{a} slides away {out}"),
     "move": ("{a} moves {way}", "{a} glides {way}", "{a} slides {way}"),
@@ -34,6 +34,7 @@ _SAID = {
     "horn": ("a horn blows", "a horn is blowing", "a horn can be heard"),
     "bird": ("a bird chirps", "a bird is singing", "a bird can be heard"),
 }
+"""Kind of event -> three ways to tell it; {a} is its actor, {b} whom it bumps into."""
 _FROM = {"left": "the left", "right": "the right", "top": "above", "bottom": "below"}
 _OUT = {"left": "on the left", "right": "on the right", "top": "at the top", "bottom": "at the bottom"}
 _WAY = {"left": "to the left", "right": "to the right", "top": "up", "bottom": "down"}
@@ -118,7 +119,7 @@ def queries(of: Video) -> list[Query]:
     found = []
     for group in groups(of):
         definite = random.chance(0.5)
-        caption = _finished(*_clause(of, names, group[0], random.choice(_SAID[group[0].kind]), definite, 0.5))
+        caption = _finished(*_clause(of, names, group[0], random.choice(SAID[group[0].kind]), definite, 0.5))
         found.append(Query(caption, tuple(event.id for event in group)))
     return found
 
@@ -142,7 +143,7 @@ def video_captions(of: Video) -> list[SceneCaption]:
         for i, event in enumerate(told):
             if i:
                 text += " while " if event.start < told[0].end else random.choice(_THEN)
-            clause, linked = _clause(of, names, event, _SAID[event.kind][random.choice(_USUAL)], False, 0.35)
+            clause, linked = _clause(of, names, event, SAID[event.kind][random.choice(_USUAL)], False, 0.35)
             phrases += [ScenePhrase(p.start + len(text), p.end + len(text), p.objects) for p in linked]
             text += clause
         if random.chance(0.3):
@@ -171,7 +172,7 @@ def descriptions(of: Video) -> list[Description]:
         events = [event for event in of.events if shot.start <= event.start < shot.end]
         written.append(_opening(of, names, known, number))
         for event in events:
-            template = random.choice(_SAID[event.kind])
+            template = random.choice(SAID[event.kind])
             text, phrases = _clause(of, names, event, template, known, 0.8)
             if any(same(of, event, e) for e in of.events[:event.id]):
                 text += " again"

@@ -10,8 +10,11 @@ from features.encoders.scenes_objects import MEASURES, Objects, pooled
 from features.errors import HeedError
 from pipeline.scenes.shapes import SHAPES
 from pipeline.scenes.video import draw_frames, video
+from pipeline.scenes.world import COLOURS as COLOURS_BY_NAME
 
 LOOKS, COLOURS = 23, slice(8, 16)
+LOOKED_AT = (1, 4, 8, 11, 14)
+"""Of a clip's sixteen frames, eight a second, those that the encoder looks at."""
 
 
 def frame(*objects: tuple[int, int, float, float, float]) -> Objects:
@@ -24,7 +27,7 @@ def frame(*objects: tuple[int, int, float, float, float]) -> Objects:
 
 
 def said(frames: list[Objects]) -> np.ndarray:
-    return pooled(frames, LOOKS).reshape(LOOKS, len(MEASURES))
+    return pooled(frames, LOOKS).reshape(len(MEASURES), LOOKS).T
 
 
 def test_only_the_look_of_what_moves_is_said_to_move() -> None:
@@ -43,6 +46,8 @@ def test_growing_vanishing_and_changing_colour_are_told_apart() -> None:
     assert gone[3, MEASURES.index("vanishes")] == 1 and not gone[3, MEASURES.index("appears")]
     turned = said([frame((3, 0, 0.4, 0.4, 0.1)), frame((3, 5, 0.4, 0.4, 0.1))])
     assert turned[3, MEASURES.index("recolours")] == 1 and not turned[3, MEASURES.index("vanishes")]
+    assert turned[8:16, MEASURES.index("recolours")].tolist() == [1, 0, 0, 0, 0, 0, 0, 0]  # the colour that was
+    assert turned[8:16, MEASURES.index("becomes")].tolist() == [0, 0, 0, 0, 0, 1, 0, 0]  # and the one that is
     assert not said([frame(), frame()]).any()
 
 
@@ -51,14 +56,28 @@ def test_on_a_rendered_video_it_sees_the_event_when_it_happens() -> None:
     shown = video(0, 1)
     jump = next(event for event in shown.events if event.kind == "jump")  # from 3 to 9 s, and nothing else till 10 s
     assert (jump.start, jump.end, shown.actors[jump.actor].shape) == (3.0, 9.0, "cross")
-    pictures = list(draw_frames(shown, 112, 4))
-    clips = (2, 3, 7, 9)  # a clip has eight frames here, of which the encoder looks at every other
-    windows = np.stack([[encoder.prepare(one) for one in pictures[8 * clip + 1:8 * clip + 8:2]] for clip in clips])
-    found = encoder.encode(windows).reshape(len(clips), LOOKS, len(MEASURES))
+    pictures = list(draw_frames(shown, 112, 8))
+    clips = (2, 3, 7, 9)
+    windows = np.stack([[encoder.prepare(pictures[16 * clip + place]) for place in LOOKED_AT] for clip in clips])
+    found = encoder.encode(windows).reshape(len(clips), len(MEASURES), LOOKS).swapaxes(1, 2)
     up_and_down = found[:, SHAPES.index("cross"), [MEASURES.index("up"), MEASURES.index("down")]].sum(1)
     assert up_and_down[:2].min() > 0.5 and up_and_down[2:].max() < 0.2
     assert encoder.dim == LOOKS * len(MEASURES)
-    assert np.allclose(encoder.encode(windows[1:2])[0], found[1].ravel(), atol=1e-3)
+    assert np.allclose(encoder.encode(windows[1:2])[0], found[1].T.ravel(), atol=1e-3)
+
+
+def test_it_is_seen_who_shakes() -> None:
+    encoder = load_encoder("scenes:objects")
+    shown = video(0, 6)
+    shake = next(event for event in shown.events if event.kind == "shake")
+    assert shake.actor is not None and shake.before is not None
+    first = int(shake.start // 2 + 1) * 16  # the clip after it began
+    assert first / 8 + 2 <= shake.end
+    pictures = list(draw_frames(shown, 112, 8))[first:first + 16]
+    found = encoder.encode(np.stack([[encoder.prepare(pictures[place]) for place in LOOKED_AT]]))
+    sideways = found.reshape(len(MEASURES), LOOKS)[[MEASURES.index("left"), MEASURES.index("right")]].sum(0)
+    assert SHAPES[int(sideways[:8].argmax())] == shown.actors[shake.actor].shape
+    assert COLOURS_BY_NAME[int(sideways[COLOURS].argmax())] == shake.before.colour and sideways[COLOURS].max() > 0.2
 
 
 def test_it_has_one_name_and_no_other() -> None:
