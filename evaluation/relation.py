@@ -33,6 +33,11 @@ class Relation:
     """Two-sided; its least possible value is about 2 / n! for n models."""
     models: int
 
+    @property
+    def chance(self) -> str:
+        """The p-value as it is written: ``= 0.012``, or ``< 0.001``."""
+        return "< 0.001" if self.p < 0.001 else f"= {self.p:.3f}"
+
 
 def relation(results: Results, accuracy: str, figure: str, groups: Sequence[Group] = (), seed: int = 0) -> Relation:
     """Correlate two figures across models, over the seeds that every variant has."""
