@@ -1,9 +1,9 @@
 """Audio description of scenes films, with and without the mask: python -m benchmarks.description [FOLDER [MASK …]]
 
-Renders 120 films of two minutes in FOLDER, each of five shots and 34 descriptions on average, extracts what is seen and
+Renders 240 films of two minutes in FOLDER, each of five shots and 34 descriptions on average, extracts what is seen and
 heard in their clips, and trains each MASK of none, lam, lam-multi and control once, none alone if no other is named.
 What is in FOLDER already is gone on with. Writes benchmarks/results/description.json: the figures on the test split's
-12 films with 95 % intervals, resampled by film, and each training's core minutes; for each similarity R@k/16, and
+24 films with 95 % intervals, resampled by film, and each training's core minutes; for each similarity R@k/16, and
 beside it what the same sentences get in another order within their films, and one sentence for everything. Without
 FOLDER it writes the ceiling alone: what somebody gets who knows the test films' events and says them in other words.
 """
@@ -23,7 +23,7 @@ from evaluation.metrics.similarity import SIMILARITIES
 from pipeline.scenes.dataset import split_of
 from pipeline.scenes.video import descriptions, video
 
-FILMS, SECONDS, RATE = 120, 120, 5
+FILMS, SECONDS, RATE = 240, 120, 5
 RECIPE = ("--epochs 20 --batch-size 32 --lr 1e-3 --warmup 100 --features standard --margin 1 --mapper.dim 128 "
           "--mapper.heads 4 --mapper.max-clips 16 --mapper.shares --mapper.dropout 0.1 --language.dim 128 "
           "--language.layers 2 --language.max-tokens 48 --decode.beams 1 --validate-every 5 --device cpu")
