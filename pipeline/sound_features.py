@@ -9,7 +9,9 @@ feature of zeros, which no sound has: so a sound store has the same rows as its 
 from __future__ import annotations
 
 import queue
+from collections import deque
 from collections.abc import Iterator, Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -102,8 +104,14 @@ class SoundReader:
             if not has_sound and self.spec.without_sound == "fail":
                 raise HeedError("the file has no sound")
             one.spans = clip_spans(one.duration, self.spec.clip_seconds, self.spec.last)
-            blocks = guard.audio_blocks(video_source(one.item), self.encoder.rate) if has_sound else iter(())
-            yield from cut(blocks, np.rint(one.spans * self.encoder.rate).astype(int).tolist())
+            bounds = np.rint(one.spans * self.encoder.rate).astype(int).tolist()
+            if not has_sound:
+                yield from cut(iter(()), bounds)
+                return
+            with closing(guard.audio_blocks(video_source(one.item), self.encoder.rate)) as blocks:
+                yield from cut(blocks, bounds)
+                with suppress(HeedError):  # a decoder that is not heard out would have to be started again
+                    deque(blocks, 0)
         finally:
             self._idle.put(guard)
 

@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, Any, Literal
@@ -97,8 +97,11 @@ class Guard:
         blocks = list(self.audio_blocks(path, rate))
         return np.concatenate(blocks) if blocks else np.zeros(0, np.float32)
 
-    def audio_blocks(self, path: VideoPath, rate: int) -> Iterator[np.ndarray]:
-        """`features.video.sound.audio_blocks`, guarded: what `read_audio` gives, in pieces."""
+    def audio_blocks(self, path: VideoPath, rate: int) -> Generator[np.ndarray, None, None]:
+        """`features.video.sound.audio_blocks`, guarded: what `read_audio` gives, in pieces.
+
+        Close what is not read to its end before another thread uses the guard.
+        """
         for _, payload in self._ask(path, {"rate": rate}):
             yield np.frombuffer(payload, np.float32)
 

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from features.sound.mel import LogMel
+from features.video import guard
 from heed import main
 from pipeline.clips import Clips
 from pipeline.fields import clips_from_row
@@ -87,6 +88,20 @@ def test_where_there_is_no_sound_features_are_zero_and_rows_join_with_the_pictur
     assert mute.spans.tolist() == full.spans.tolist() == half.spans.tolist() and not mute.features.any()
     assert half.features[:2].any(1).all() and not half.features[2:].any()
     assert np.abs(half.features[0] - full.features[0]).max() < 1e-4
+
+
+def test_files_whose_sound_outlasts_their_clips_share_a_decoder(tmp_path, monkeypatch):
+    for number in range(4):
+        movie(tmp_path / f"{number}.mkv", 4.0, tones(4.6))
+    started, start = [], guard.subprocess.Popen
+
+    def counted(*words, **options):
+        started.append(words)
+        return start(*words, **options)
+
+    monkeypatch.setattr(guard.subprocess, "Popen", counted)
+    assert extract(tmp_path, tmp_path / "store", "--shard-rows", "4") == 0
+    assert len(Store.open(tmp_path / "store")) == 4 and len(started) == 1
 
 
 def test_sound_alone_goes_by_its_own_length(folder, tmp_path):
