@@ -6,7 +6,8 @@ Of every event of the videos in FOLDER its actor's colour and shape are told fro
 two readers: a rule, which knows the kind of event and takes the likeliest look of what does such a thing; and a linear
 probe, which does not, trained on the training split. And of the run's test captions, whose first clause is compared
 with the video's events: whether it names a kind of event that there is, and then its actor's colour, shape and both.
-Writes benchmarks/results/clip_content.json, in percent.
+And what CIDEr somebody gets who has seen the same videos and writes of them with other words and another choice.
+Writes benchmarks/results/clip_content.json, in percent but for CIDEr.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +23,12 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression
 
 from benchmarks.recipes import write
+from evaluation.captions import evaluate_captions
 from features.encoders.scenes_objects import MEASURES
 from pipeline.scenes.phrases import ADJECTIVES, NOUNS
 from pipeline.scenes.shapes import SHAPES
 from pipeline.scenes.video import Event, Video, video
-from pipeline.scenes.video.language import SAID
+from pipeline.scenes.video.language import SAID, video_captions
 from pipeline.scenes.world import COLOURS
 from pipeline.store import Store
 
@@ -97,13 +100,26 @@ def captions(run: Path) -> dict[str, Any]:
             "of these": percent(np.array(right))}
 
 
+def another_writer(run: Path) -> dict[str, Any]:
+    """CIDEr of a caption of each test video that is written anew, against the video's five."""
+    said, true = [], []
+    for row in json.loads((run / "predictions" / "test.json").read_text(encoding="utf-8")):
+        shown = video(0, int(Path(row["image_id"]).stem))
+        again = replace(shown, seed=1)  # the seed chooses nothing but words here
+        said.append({"image_id": row["image_id"], "caption": video_captions(again)[0].text})
+        true += [{"image_id": row["image_id"], "caption": one.text} for one in video_captions(shown)]
+    cider: dict[str, Any] = evaluate_captions(said, true, with_meteor=False)["figures"]["CIDEr"]
+    return cider
+
+
 def says(clause: str, kind: str) -> bool:
     """Whether a clause has the words of a kind of event, in their order, whatever stands between."""
     return any(re.search(r"\b.*\b".join(re.sub(r"\{\w+\}", "", form).split()), clause) for form in SAID[kind])
 
 
 def main(folder: Path, mask: str = "none") -> None:
-    write("clip_content", {**readers(Store.open(folder / "objects")), "captioner": captions(folder / mask)})
+    write("clip_content", {**readers(Store.open(folder / "objects")), "captioner": captions(folder / mask),
+                           "CIDEr of another writer": another_writer(folder / mask)})
 
 
 if __name__ == "__main__":
