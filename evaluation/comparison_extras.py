@@ -57,7 +57,7 @@ def relation_markdown(accuracy: str, relations: Sequence[Relation]) -> str:
     for one in relations:
         said = "– | – | –"
         if not math.isnan(one.rho):
-            said = f"{one.rho:+.2f} | {one.low:+.2f} to {one.high:+.2f} | {one.chance.removeprefix('= ')}"
+            said = f"{one.rho:+.2f} | {one.low:+.2f} to {one.high:+.2f} | {one.p_text.removeprefix('= ')}"
         lines.append(f"| {title_of(one.figure)} | {said} | {one.models} |")
     return "\n".join([*lines, ""])
 

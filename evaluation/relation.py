@@ -34,7 +34,7 @@ class Relation:
     models: int
 
     @property
-    def chance(self) -> str:
+    def p_text(self) -> str:
         """The p-value as it is written: ``= 0.012``, or ``< 0.001``."""
         return "< 0.001" if self.p < 0.001 else f"= {self.p:.3f}"
 

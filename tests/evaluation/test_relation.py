@@ -34,7 +34,7 @@ def test_a_strict_order_is_found_and_its_p_is_that_of_permutations():
     found = relation(results(range(7), np.exp(range(7))), "acc", "int.w.gini")
     assert (found.rho, found.low, found.high, found.models) == (pytest.approx(1), pytest.approx(1), pytest.approx(1), 7)
     assert found.p < 0.002  # 2 / 7! = 0.0004, and 1 / 10,001
-    assert replace(found, p=0.0004).chance == "< 0.001" and replace(found, p=0.0123).chance == "= 0.012"
+    assert replace(found, p=0.0004).p_text == "< 0.001" and replace(found, p=0.0123).p_text == "= 0.012"
     four = relation(results(range(4), range(4)), "acc", "int.w.gini")
     assert four.p == pytest.approx(2 / 24, abs=0.012)  # never below, with four models
 

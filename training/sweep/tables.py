@@ -128,7 +128,7 @@ def _relate(
     relations = [relation(ordered, accuracy, name, groups) for name in figures]
     _write(out, "relation", csv=relation_csv(accuracy, relations), md=relation_markdown(accuracy, relations))
     panels = [Panel(known[one.figure], "" if math.isnan(one.rho) else
-                    f"rank correlation {one.rho:+.2f} over {one.models} models, p {one.chance}") for one in relations]
+                    f"rank correlation {one.rho:+.2f} over {one.models} models, p {one.p_text}") for one in relations]
     for kind in next(iter(agreements.values()), {}):
         rows = tuple(Row(name, Mean(*agreements[name][kind]["js"], math.nan, 0), None, math.nan, None)
                      for name in agreements)
