@@ -6,7 +6,8 @@ which half of the rows one of two processes reads (None: all). Libraries that br
 seed, workers)`` instead, which gives an epoch's batches each time it is iterated; 0 workers read in this process.
 
 Each is set up for speed as its documentation says: raw bytes or arrays, no compression, no hashes, shards or chunks of
-about 40 MB, files kept open, batches stacked once, in shared memory where a worker hands them on.
+about 40 MB, files kept open, batches stacked once, in shared memory where a worker hands them on. None but heed copies
+a batch in several threads; what it does in one is a contender of its own.
 """
 
 from __future__ import annotations
@@ -43,6 +44,8 @@ class Contender:
     load: Callable[[Path, int | None, int], Any] | None = None
     share: int = 1
     """Only one in ``share`` batches is read where a whole epoch takes too long."""
+    threads: int | None = 1
+    """OMP_NUM_THREADS of the process that reads; None: not set, as the library does by itself."""
 
 
 def ordered(count: int, seed: int | None, half: int | None) -> list[np.ndarray]:
@@ -365,7 +368,8 @@ MEMCPY, HEED, FILES = "memcpy", "heed Arrow", "files"
 ORDERS = ("in order", "shuffled")
 CONTENDERS = {contender.label: contender for contender in (
     Contender(MEMCPY, "numpy", _write_memory, _read_memory),
-    Contender(HEED, "pyarrow", partial(_write_heed, format="arrow"), _read_heed),
+    Contender(HEED, "pyarrow", partial(_write_heed, format="arrow"), _read_heed, threads=None),
+    Contender("heed Arrow, one thread", "pyarrow", partial(_write_heed, format="arrow"), _read_heed),
     Contender("heed WebDataset", "", partial(_write_heed, format="webdataset"), _read_heed),
     Contender("LMDB raw bytes", "lmdb", partial(_write_lmdb, pack=np.ndarray.tobytes),
               partial(_read_lmdb, unpack=_plain)),

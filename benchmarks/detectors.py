@@ -1,4 +1,6 @@
-"""What a job costs beside its detector, and bottom-up against detectron2: python -m benchmarks.detectors [--small]
+"""What a job costs beside its detector, and bottom-up against detectron2.
+
+    python -m benchmarks.detectors [--small] [--only job predictor gpu]
 
 Writes benchmarks/results/detectors.json. All weights are random: a network's speed does not depend on them, but the
 number of boxes does a little.
@@ -12,17 +14,18 @@ number of boxes does a little.
 - ``gpu``: images a second of bottom-up at batches of 1, 8 and 32, the share of them in proposals and selection (all
   suppression, sorting and box arithmetic), and how busy the GPU said it was. Only where there is one.
 
-``--small`` tries everything out in minutes: ResNet-50 at a quarter of the size, one round, written nowhere.
+``--small`` tries everything out in minutes: ResNet-50 at a quarter of the size, one round, written nowhere. With
+``--only``, or where something is lacking, the others' figures stay as they are: each has a machine of its own.
 """
 
 from __future__ import annotations
 
+import argparse
 import copy
 import json
 import os
 import platform
 import statistics
-import sys
 import tempfile
 import threading
 import time
@@ -277,7 +280,9 @@ def one_batch_size(module: Any, detector: Any, seen: list[np.ndarray], rounds: i
         torch.cuda.synchronize()
 
     rounds_of_it()
-    stop, said, spans = threading.Event(), [], []
+    stop = threading.Event()
+    said: list[int] = []
+    spans: list[Any] = []
     watcher = threading.Thread(target=busy, args=(stop, said))
     watcher.start()
     spent = timed(rounds_of_it)
@@ -295,21 +300,26 @@ def one_batch_size(module: Any, detector: Any, seen: list[np.ndarray], rounds: i
 def main() -> None:
     import torch
 
-    small = "--small" in sys.argv[1:]
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--small", action="store_true")
+    parser.add_argument("--only", nargs="+", choices=("job", "predictor", "gpu"), default=("job", "predictor", "gpu"))
+    wanted = parser.parse_args()
     warnings.simplefilter("ignore")
     torch.set_num_threads(threads())
+    machine = f"{platform.machine()}, {os.cpu_count()} CPUs, torch {torch.__version__}"
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        result = {
-            "job": {kind: job(kind, small, folder) for kind in JOBS},
-            "predictor": predictor(small, folder), "gpu": gpu(small),
-            "input": f"{WIDTH} x {HEIGHT} pixels, seen as " + ("200 x 150" if small else "800 x 600"),
-            "machine": f"{platform.machine()}, {os.cpu_count()} CPUs, torch {torch.__version__}",
-        }
+        made: dict[str, Callable[[], dict[str, Any] | None]] = {
+            "job": lambda: {kind: job(kind, wanted.small, folder) for kind in JOBS},
+            "predictor": lambda: predictor(wanted.small, folder), "gpu": lambda: gpu(wanted.small)}
+        found = {kind: made[kind]() for kind in wanted.only}
+    result = {kind: figures | {"machine": machine} for kind, figures in found.items() if figures}
     print(json.dumps(result, indent=1))
-    if not small:
+    if not wanted.small:
         out = Path(__file__).parent / "results" / "detectors.json"
-        out.write_text(json.dumps(result, indent=1) + "\n")
+        kept = json.loads(out.read_text()) if out.exists() else {}
+        size = {"input": f"{WIDTH} x {HEIGHT} pixels, seen as 800 x 600"}
+        out.write_text(json.dumps(kept | result | size, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -22,7 +22,8 @@ ratios the medians of the rounds' ratios, so that the machine's moods strike all
   fresh process opens them and reads one epoch, timed from before it opens them. "files" reads heed's shards from end to
   end and does nothing with them: the disk's speed (a virtual one's may come from its host's memory).
 
-memcpy copies the same rows from one array in memory to such batches, in the same order: the most that a reader can do.
+memcpy copies the same rows from one array in memory to such batches, in the same order: the most that a reader can do
+in one thread. heed copies a batch in several (`pipeline.side_by_side`), as it does for anybody who does not forbid it.
 """
 
 from __future__ import annotations
@@ -65,11 +66,14 @@ Rates = dict[tuple[str, str, int, str], list[float]]
 """(contender, order, readers, cache) -> images/s in each round."""
 
 
-def started(*words: object) -> subprocess.Popen:
-    """A process that reads, with one thread for numeric libraries; what libraries complain of is not shown."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore",
+def started(what: str, name: str, *words: object) -> subprocess.Popen:
+    """A process that reads; what libraries complain of is not shown."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore",
                    "TOKENIZERS_PARALLELISM": "false", "DISABLE_TELEMETRY": "1"}
-    command = [sys.executable, "-m", "benchmarks.peers_reader", *map(str, words)]
+    environment.pop("OMP_NUM_THREADS", None)
+    if threads := CONTENDERS[name].threads:
+        environment["OMP_NUM_THREADS"] = str(threads)
+    command = [sys.executable, "-m", "benchmarks.peers_reader", what, name, *map(str, words)]
     return subprocess.Popen(command, cwd=ROOT, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                             stderr=subprocess.DEVNULL, text=True)
 
@@ -232,7 +236,7 @@ def line(key: tuple[str, str, int, str], rates: Rates, sizes: dict[str, int]) ->
 def targets(table: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """What was hoped for, warm: heed near memcpy when shuffled, and ahead of the others."""
     warm = [row for row in table if row["cache"] == "warm"]
-    peers = [row for row in warm if row["contender"] not in (MEMCPY, HEED) and row["heed_is_times_faster"] != ""]
+    peers = [row for row in warm if not row["contender"].startswith(("memcpy", "heed")) and row["heed_is_times_faster"]]
     return {
         "share_of_memcpy_shuffled": {f"{row['readers']} readers": row["share_of_memcpy"] for row in warm
                                      if row["contender"] == HEED and row["order"] == "shuffled"},

@@ -25,6 +25,7 @@ from pipeline.places import Place, Remote, place
 from pipeline.prefetch import AT_ONCE, Prefetcher
 from pipeline.scaled import unscaled
 from pipeline.shards import Shard, open_shard, shard_format
+from pipeline.side_by_side import shared_out
 
 MOST_OPEN = 4096
 """Shards a store keeps open, the least recently used going first: each takes some 10 KB, and a process may map 65,530
@@ -226,6 +227,7 @@ class Store:
 
         Returns values (rows, longest, …) in the field's number type, and lengths (rows,) int64. A span is cut to the
         elements that its row has. int8 with scales comes as float32 unless ``raw``; the scales are a field as well.
+        A batch of some MB is copied in a few threads (`pipeline.side_by_side`).
         """
         rows = np.asarray(rows)
         if len(rows) and not (rows.min() >= 0 and rows.max() < len(self)):
@@ -236,12 +238,17 @@ class Store:
         scales = self._pieces(scale, rows, spans) if scale else []
         lengths = np.array([len(piece) for piece in pieces], np.int64)
         out = np.empty((len(rows), int(lengths.max(initial=0)), *field.inner), np.float32 if scale else field.dtype)
-        for number, (slot, piece) in enumerate(zip(out, pieces, strict=True)):
-            if scale:
-                unscaled(piece, scales[number], slot[: len(piece)])
-            else:
-                slot[: len(piece)] = piece
-            slot[len(piece):] = 0
+
+        def fill(start: int, stop: int) -> None:
+            for number in range(start, stop):
+                slot, piece = out[number], pieces[number]
+                if scale:
+                    unscaled(piece, scales[number], slot[: len(piece)])
+                else:
+                    slot[: len(piece)] = piece
+                slot[len(piece):] = 0
+
+        shared_out(fill, len(rows), out.nbytes)
         return out, lengths
 
     def _pieces(

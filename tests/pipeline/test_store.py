@@ -3,7 +3,9 @@ import json
 import numpy as np
 import pytest
 
+import heed
 from features.errors import HeedError
+from pipeline import side_by_side
 from pipeline.index import INDEX_FILE, Index
 from pipeline.job import run_job
 from pipeline.store import Store
@@ -34,6 +36,20 @@ def test_every_input_is_found_by_its_whole_key(store):
 
 def test_failures_are_kept_with_their_reasons(store):
     assert store.failures() == [{"key": "a.b/0004.bin", "reason": "is bad"}]
+
+
+@pytest.mark.parametrize("dtype", ["float16", "int8"])
+def test_a_batch_is_the_same_in_how_many_threads_it_is_copied(tmp_path, monkeypatch, dtype):
+    run_job(Toy(), toy_source(tmp_path / "in", 23), tmp_path / "made", shard_rows=10, inline=True)
+    assert heed.main(["store", "convert", str(tmp_path / "made"), str(tmp_path / "store"), "--dtype", dtype]) == 0
+    store, rows = Store.open(tmp_path / "store"), np.random.default_rng(0).integers(23, size=500)
+    alone, lengths = store.gather("features", rows)
+    monkeypatch.setattr(side_by_side, "threads", lambda: 4)
+    monkeypatch.setattr(side_by_side, "LEAST", 1)
+    asked, pool = [], side_by_side._pool
+    monkeypatch.setattr(side_by_side, "_pool", lambda owner: asked.append(owner) or pool(owner))
+    together, same = store.gather("features", rows)
+    assert asked and np.array_equal(alone, together) and np.array_equal(lengths, same) and alone.any()
 
 
 def test_gather_pads_with_zeros_and_keeps_order(store):

@@ -113,27 +113,31 @@ class Captioner(nn.Module):
         self.masks = LayerMasks(mask, config.layers, config.dim, config.max_tokens + most, config.heads)
         self.learn_vid_att = (SparseMask(most, config.sparse_mask == "hard") if config.sparse_mask != "none" else None)
 
-    def forward(self, words: Tensor, video: Tensor, video_mask: Tensor) -> Tensor:
+    def forward(self, words: Tensor, video: Tensor, video_mask: Tensor, asked: bool = False) -> Tensor:
         """States (batch, pieces, dim) of the pieces ``words`` (batch, pieces) int64, padded behind.
 
-        ``video`` (batch, clips, video_dim); ``video_mask`` (batch, clips) bool, True where there is a clip.
+        ``video`` (batch, clips, video_dim); ``video_mask`` (batch, clips) bool, True where there is a clip. Where it is
+        ``asked`` what comes next, ``words`` are (batch, 2 pieces), a caption and a [MASK] for each of its pieces
+        (`training.models.captioner_batch`), whose states are what each would be at the end of the pieces before it.
         """
-        tokens, clips = words.shape[1], video.shape[1]
+        pieces, clips = words.shape[1], video.shape[1]
+        tokens = pieces // 2 if asked else pieces
         if tokens > self.config.max_tokens or clips > self.config.max_clips:
             raise HeedError(f"The captioner takes {self.config.max_tokens} pieces and {self.config.max_clips} clips at "
                             f"most, not {tokens} and {clips}.")
         cut, others = self.cut(self.input_dropout(video))
         looks = self.dropout(self.cut.joined(self.bert.img_embedding(self.fc(cut)), others))
-        x = torch.cat([self.bert.embeddings(words), looks], 1)
-        allowed = may_see(tokens, video_mask.repeat_interleave(self.cut.tokens, 1))
+        x = torch.cat([*map(self.bert.embeddings, words.split(max(tokens, 1), 1)), looks], 1)
+        allowed = may_see(tokens, video_mask.repeat_interleave(self.cut.tokens, 1), asked)
         # In a mask the clips begin behind the longest caption there may be, not behind this batch's longest.
-        places = torch.cat([torch.arange(tokens), self.config.max_tokens + torch.arange(looks.shape[1])]).to(x.device)
-        static = None if self.learn_vid_att is None else self.learn_vid_att(tokens, looks.shape[1])
+        places = torch.cat([torch.arange(pieces) % max(tokens, 1),
+                            self.config.max_tokens + torch.arange(looks.shape[1])]).to(x.device)
+        static = None if self.learn_vid_att is None else self.learn_vid_att(pieces, looks.shape[1])
         shared = self.masks.begin(x, valid=allowed, places=places)
         for number, layer in enumerate(self.bert.encoder.layer):
             x, learned = self.masks.layer(number, x, shared, valid=allowed, places=places)
             x = layer(x, allowed, learned if static is None else static)
-        return x[:, :tokens]
+        return x[:, :pieces]
 
     def scores(self, states: Tensor) -> Tensor:
         """(…, vocabulary) of the states (…, dim) of pieces."""
@@ -147,14 +151,21 @@ class Captioner(nn.Module):
         return self.config.sparse_weight * self.learn_vid_att.loss()
 
 
-def may_see(tokens: int, video_mask: Tensor) -> Tensor:
-    """(batch, 1, length, length) bool of ``tokens`` pieces and the clips behind them: who may look at whom."""
+def may_see(tokens: int, video_mask: Tensor, asked: bool = False) -> Tensor:
+    """(batch, 1, length, length) bool of ``tokens`` pieces and the clips behind them: who may look at whom.
+
+    Where it is ``asked`` what comes next, as many [MASK]s are between them: each sees itself, clips, and the pieces
+    before the one that it stands for.
+    """
     batch, clips = video_mask.shape
-    before = torch.ones(tokens, tokens, dtype=torch.bool, device=video_mask.device).tril().expand(batch, -1, -1)
-    shown = video_mask[:, None]
-    pieces = torch.cat([before, shown.expand(-1, tokens, -1)], 2)
-    looks = torch.cat([shown.new_zeros(batch, clips, tokens), shown.expand(-1, clips, -1)], 2)
-    return torch.cat([pieces, looks], 1)[:, None]
+    before = torch.ones(tokens, tokens, dtype=torch.bool, device=video_mask.device).tril()
+    if asked:
+        own = torch.eye(tokens, dtype=torch.bool, device=video_mask.device)
+        before = torch.cat([torch.cat([before, torch.zeros_like(own)], 1), torch.cat([before & ~own, own], 1)])
+    pieces, shown = len(before), video_mask[:, None]
+    words = torch.cat([before.expand(batch, -1, -1), shown.expand(-1, pieces, -1)], 2)
+    looks = torch.cat([shown.new_zeros(batch, clips, pieces), shown.expand(-1, clips, -1)], 2)
+    return torch.cat([words, looks], 1)[:, None]
 
 
 def _check(config: CaptionerConfig, mask: MaskConfig) -> None:

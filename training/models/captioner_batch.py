@@ -1,9 +1,14 @@
-"""Captions with pieces hidden, and what is to be told of them: SwinBERT's masked-language training.
+"""Captions with pieces hidden, and what is to be told of them: SwinBERT's masked-language training, or the next piece.
 
 Of a caption of n pieces, [CLS] and [SEP] among them, max(1, round(rate n)) are to be told, at most so many; never
 [CLS], but [SEP] like any other, for it says that the caption ends. 80 % of them become [MASK], 10 % another piece, 10 %
 stay (microsoft/SwinBERT, src/datasets/caption_tensorizer.py). What is hidden of a caption follows from (seed, epoch,
 caption), so that it is the same however batches are cut and shared out.
+
+When a caption is written nothing before the next piece is hidden. The objective ``next`` trains that very case, of all
+pieces at once: nothing is hidden, and behind the caption stands a [MASK] for each of its pieces, which sees the pieces
+before that one (the pseudo-masked language model of UniLM 2, Bao et al., ICML 2020, arXiv 2002.12804, with blocks of
+one piece).
 """
 
 from __future__ import annotations
@@ -30,9 +35,10 @@ class Lesson:
     """A batch as the model is shown it, and what it is to tell."""
 
     words: Tensor
-    """(batch, pieces) int64, zero behind each caption's last."""
+    """(batch, pieces) int64, zero behind each caption's last; with the objective next, (batch, 2 pieces): behind them
+    [MASK] for each of them."""
     targets: Tensor
-    """(batch, pieces) int64: the true piece where it is to be told, else -1."""
+    """Of the same shape, int64: the true piece where it is to be told, else -1."""
     video: Tensor
     """(batch, clips, d) float32, zero behind each video's last clip."""
     video_mask: Tensor
@@ -58,15 +64,25 @@ class Hiding:
         return self._ids[caption.id]
 
     def shown(self, captions: Sequence[Caption], seed: int, epoch: int) -> tuple[np.ndarray, np.ndarray]:
-        """(pieces to show, targets), (batch, pieces) int64 each, as `Lesson` has them."""
+        """(pieces to show, targets), int64 each, as `Lesson` has them."""
         if not captions:  # the share of a worker for which a batch has nothing left
             return np.zeros((0, 0), np.int64), np.zeros((0, 0), np.int64)
+        if self.config.objective == "next":
+            return self._asked([self.ids(caption) for caption in captions])
         parts = [self._hidden(caption, seed, epoch) for caption in captions]
         mask = padding_mask(np.array([len(shown) for shown, _ in parts]), max(len(shown) for shown, _ in parts))
         words, targets = np.zeros(mask.shape, np.int64), np.full(mask.shape, LEFT, np.int64)
         words[mask] = np.concatenate([shown for shown, _ in parts])
         targets[mask] = np.concatenate([target for _, target in parts])
         return words, targets
+
+    def _asked(self, captions: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        mask = padding_mask(np.array([len(ids) for ids in captions]), max(len(ids) for ids in captions))
+        words, told = np.zeros(mask.shape, np.int64), np.full(mask.shape, LEFT, np.int64)
+        words[mask] = told[mask] = np.concatenate(captions)
+        told[:, 0] = LEFT  # never [CLS]
+        return (np.concatenate([words, np.where(mask, self.specials.mask, 0)], 1),
+                np.concatenate([np.full_like(told, LEFT), told], 1))
 
     def _hidden(self, caption: Caption, seed: int, epoch: int) -> tuple[np.ndarray, np.ndarray]:
         ids = self.ids(caption)

@@ -54,6 +54,9 @@ class CaptionerConfig:
 class CaptionTraining:
     """What is hidden of a caption in training; the defaults are SwinBERT's."""
 
+    # masked: some pieces are hidden and told from those before them, hidden ones among them, as published. next: every
+    # piece is told by a [MASK] of its own that sees all pieces before it, as in writing (the pseudo-masks of UniLM 2).
+    objective: Literal["masked", "next"] = "masked"
     # Share of a caption's pieces that are to be told; of those 80 % are masked, 10 % replaced, 10 % left.
     mask_rate: float = 0.5
     # Most pieces of a caption that are to be told.

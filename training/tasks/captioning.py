@@ -200,7 +200,8 @@ class Captioning:
 
         words, targets, video, mask = (part.to(self.device) for part in vars(batch).values())
         told = targets >= 0
-        scores = self.model.scores(self.model(words, self._scaled(video, mask), mask)[told])
+        asked = self.config.training.objective == "next"
+        scores = self.model.scores(self.model(words, self._scaled(video, mask), mask, asked)[told])
         loss = masked_loss(scores, targets[told], self.config.training.label_smoothing)
         right = (scores.detach().argmax(-1) == targets[told]).float().mean()
         return loss + self.model.mask_loss(), {"loss_words": float(loss.detach()), "told": float(right)}

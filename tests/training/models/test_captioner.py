@@ -84,6 +84,25 @@ def test_pieces_see_earlier_pieces_and_clips_and_clips_see_clips() -> None:
     assert allowed[1, :, 3:].tolist() == [[1, 0]] * 5
 
 
+@pytest.mark.parametrize("mask", MASKS)
+@pytest.mark.parametrize("config", [SMALL, replace(SMALL, sparse_mask="soft")])
+def test_what_is_asked_of_a_whole_caption_is_what_writing_asks_piece_by_piece(mask: MaskConfig, config) -> None:
+    if config.sparse_mask != "none" and mask.mask != "none":
+        pytest.skip("one or the other")
+    torch.manual_seed(0)
+    model = Captioner(config, replace(mask, identity=False), 120, 7).eval()
+    words, video, shown = inputs()
+    words[2, 3:] = 0
+    hidden = torch.full_like(words, 103)
+    with torch.no_grad():
+        asked = model(torch.cat([words, hidden], 1), video, shown, asked=True)
+        assert torch.allclose(asked[:, :5], model(words, video, shown), atol=1e-5)
+        for place in range(1, 5):
+            written = model(torch.cat([words[:, :place], hidden[:, :1]], 1), video, shown)
+            assert torch.allclose(asked[:, 5 + place], written[:, -1], atol=1e-5)
+    assert not torch.allclose(asked[:, 6], asked[:, 7], atol=1e-3)
+
+
 def test_weights_keep_to_what_may_be_seen_and_are_kept_for_who_looks() -> None:
     model, (words, video, shown) = build(MaskConfig("lam-multi", identity=False)), inputs()
     with torch.no_grad(), recorded(model) as seen:

@@ -66,6 +66,21 @@ def test_what_is_hidden_follows_from_seed_epoch_and_caption(pieces) -> None:
     assert any((hiding.shown(CAPTIONS[:8], *other)[1] != whole[1]).any() for other in ((1, 3), (2, 2)))
 
 
+def test_next_hides_nothing_and_asks_for_every_piece_but_the_first(pieces) -> None:
+    hiding = Hiding(CaptionTraining("next"), pieces, 50)
+    words, targets = hiding.shown(CAPTIONS[:9], 0, 0)
+    half = words.shape[1] // 2
+    for row, caption in enumerate(CAPTIONS[:9]):
+        ids = hiding.ids(caption)
+        size = len(ids)
+        assert words[row, :size].tolist() == ids.tolist() and not words[row, size:half].any()
+        assert (words[row, half:half + size] == hiding.specials.mask).all() and not words[row, half + size:].any()
+        assert targets[row, half + 1:half + size].tolist() == ids[1:].tolist()
+        told = targets[row] >= 0
+        assert told.sum() == size - 1 and not told[: half + 1].any()
+    assert hiding.shown([], 0, 0)[0].shape == (0, 0)
+
+
 def test_no_more_are_told_than_may_be(pieces) -> None:
     _, targets = Hiding(CaptionTraining(mask_rate=1.0, max_masked=3), pieces, 50).shown(CAPTIONS, 0, 0)
     assert ((targets >= 0).sum(1) == 3).all()
