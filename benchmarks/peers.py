@@ -68,7 +68,8 @@ Rates = dict[tuple[str, str, int, str], list[float]]
 
 def started(what: str, name: str, *words: object) -> subprocess.Popen:
     """A process that reads; what libraries complain of is not shown."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore",
+    paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "PYTHONWARNINGS": "ignore",
                    "TOKENIZERS_PARALLELISM": "false", "DISABLE_TELEMETRY": "1"}
     environment.pop("OMP_NUM_THREADS", None)
     if threads := CONTENDERS[name].threads:
