@@ -84,21 +84,42 @@ def cider(captions: Sequence[Words], references: Sequence[Sequence[Words]], plai
     published code. ``plain`` gives the paper's cosine without both. Document frequencies are over images' references.
     """
     counted = [[ngrams(reference) for reference in group] for group in references]
-    frequency = Counter(ngram for group in counted for ngram in set().union(*group))
-    images = math.log(len(references)) if len(references) else 0.0
+    rarity = Rarity(counted)
+    return np.array([
+        _cider_of(rarity.vector(ngrams(caption)), [rarity.vector(counts) for counts in group], plain)
+        for caption, group in zip(captions, counted, strict=True)
+    ])
 
-    def vector(counts: Counter[tuple[str, ...]]) -> _Vector:
-        weights = {ngram: count * (images - math.log(max(1, frequency[ngram]))) for ngram, count in counts.items()}
+
+def consensus(captions: Sequence[Words], counts: Sequence[int], rarity: Rarity) -> int:
+    """Which of some captions of one image is most like the others by CIDEr-D, each of those counted so many times.
+
+    The caption of least expected loss, where they are drawn from a model (minimum Bayes risk; Kumar and Byrne, NAACL
+    2004), and the consensus caption of Devlin et al. 2015 (arXiv 1505.04467). Of several as like it is the first.
+    """
+    vectors = [rarity.vector(ngrams(caption)) for caption in captions]
+    scores = [sum((times - (i == j)) * _cider_of(one, [other], False)
+                  for j, (other, times) in enumerate(zip(vectors, counts, strict=True)))
+              for i, one in enumerate(vectors)]
+    return int(np.argmax(scores))
+
+
+class Rarity:
+    """In how many images' references an n-gram is: what CIDEr weighs it by. ``references``: n-grams of each image's."""
+
+    def __init__(self, references: Sequence[Sequence[Counter[tuple[str, ...]]]]) -> None:
+        self.frequency = Counter(ngram for group in references for ngram in set().union(*group))
+        self.images = math.log(len(references)) if len(references) else 0.0
+
+    def vector(self, counts: Counter[tuple[str, ...]]) -> _Vector:
+        """tf-idf of a caption's n-grams, with what is asked of it again and again."""
+        weights = {ngram: count * (self.images - math.log(max(1, self.frequency[ngram])))
+                   for ngram, count in counts.items()}
         squares = [0.0] * ORDERS
         for ngram, weight in weights.items():
             squares[len(ngram) - 1] += weight**2
         pairs = sum(count for ngram, count in counts.items() if len(ngram) == 2)
         return weights, [math.sqrt(square) for square in squares], pairs
-
-    return np.array([
-        _cider_of(vector(ngrams(caption)), [vector(counts) for counts in group], plain)
-        for caption, group in zip(captions, counted, strict=True)
-    ])
 
 
 def _cider_of(said: _Vector, references: Sequence[_Vector], plain: bool) -> float:

@@ -158,6 +158,23 @@ def test_one_beam_and_many_captions_at_once_say_what_one_at_a_time_says(data, tm
     assert task.write(captions) == together and len(together) == 20
 
 
+def test_what_is_drawn_of_a_video_does_not_depend_on_those_beside_it(data, tmp_path, monkeypatch) -> None:
+    task = config(data, tmp_path, writing=CaptionWriting(1, 8, samples=5, temperature=0.7)).build()
+    task.model.eval()
+    captions = task.config.truth("test")
+    together = task.write(captions)
+    monkeypatch.setattr("training.tasks.captioning.WRITTEN_AT_ONCE", 15)
+    assert task.write(captions) == together and len({row["caption"] for row in together}) > 1
+
+
+def test_training_to_tell_the_next_piece_learns_what_writing_asks(data, tmp_path) -> None:
+    out = tmp_path / "run"
+    assert main(["train", "captioning", "--video", str(data / "store"), "--captions", str(data), "--out", str(out),
+                 "--training.objective", "next", *WORDS, "--epochs", "16", "--writing.samples", "9"]) == 0
+    found = json.loads((out / "evaluation" / "test.json").read_text())
+    assert found["figures"]["CIDEr"]["value"] > 4
+
+
 def test_shares_of_a_batch_are_the_batch(data, tmp_path, monkeypatch) -> None:
     task = config(data, tmp_path, model=replace(SMALL, dropout=0.0)).build()
     whole = next(task.batches(1, 0))

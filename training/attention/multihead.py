@@ -80,11 +80,26 @@ class Projected(nn.Module):
         self.query, self.key, self.value = (nn.Linear(dim, dim) for _ in range(3))
         self.seen: list[Seen] | None = None
 
-    def forward(self, x: Tensor, valid: Tensor | None = None, learned: Tensor | None = None) -> Tensor:
-        """(batch, length, dim); ``valid`` and ``learned`` as in `Multihead`."""
-        q, k, v = (layer(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)
-                   for layer in (self.query, self.key, self.value))
+    def forward(
+        self, x: Tensor, valid: Tensor | None = None, learned: Tensor | None = None,
+        behind: tuple[Tensor, Tensor] | None = None,
+    ) -> Tensor:
+        """(batch, length, dim); ``valid`` and ``learned`` as in `Multihead`.
+
+        ``behind`` are `keys` and values of tokens that are attended to as well, behind those of ``x``.
+        """
+        q, k, v = (self._heads(layer, x) for layer in (self.query, self.key, self.value))
+        if behind is not None:
+            k, v = (torch.cat(pair, 2) for pair in zip((k, v), behind, strict=True))
         return attended(self, q, k, v, valid, learned)
+
+    def keys(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Keys and values (batch, heads, length, dim / heads) of tokens (batch, length, dim)."""
+        return self._heads(self.key, x), self._heads(self.value, x)
+
+    def _heads(self, layer: nn.Module, x: Tensor) -> Tensor:
+        out: Tensor = layer(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        return out
 
 
 def attended(

@@ -12,6 +12,7 @@ clips. Parameters are named as in the released code (microsoft/SwinBERT), which 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -44,9 +45,13 @@ class CaptionerLayer(nn.Module):
         self.intermediate = Intermediate(shape)
         self.output = Output(shape.feedforward, shape.width, shape.dropout)
 
-    def forward(self, x: Tensor, allowed: Tensor, learned: Tensor | None) -> Tensor:
-        """(batch, length, dim); ``allowed`` bool (batch, 1, length, length), ``learned`` (batch or 1, …) like it."""
-        attended = self.attention.output(self.attention.self(x, allowed, learned), x)
+    def forward(
+        self, x: Tensor, allowed: Tensor, learned: Tensor | None, behind: tuple[Tensor, Tensor] | None = None
+    ) -> Tensor:
+        """(batch, length, dim); ``allowed`` bool (batch, 1, length, keys), ``learned`` (batch or 1, …) like it;
+        ``behind`` as in `Projected`.
+        """
+        attended = self.attention.output(self.attention.self(x, allowed, learned, behind), x)
         out: Tensor = self.output(F.gelu(self.intermediate.dense(attended)), attended)
         return out
 
@@ -87,6 +92,23 @@ class _Predictions(nn.Module):
         return self.decoder(self.transform(states)) + self.bias
 
 
+@dataclass(frozen=True)
+class Watched:
+    """What a caption's pieces see of a video's clips, which is the same whatever is written (`Captioner.watch`)."""
+
+    shown: Tensor
+    """(videos, tokens) bool, True where there is a clip."""
+    tokens: list[Tensor]
+    """What goes into each layer, (videos, tokens, dim)."""
+    keys: list[tuple[Tensor, Tensor]]
+    """Each layer's keys and values, (videos, heads, tokens, dim / heads)."""
+
+    def repeated(self, times: int) -> Watched:
+        """Every video's ``times`` side by side, for as many captions of it."""
+        return Watched(self.shown.repeat_interleave(times, 0), [x.repeat_interleave(times, 0) for x in self.tokens],
+                       [(k.repeat_interleave(times, 0), v.repeat_interleave(times, 0)) for k, v in self.keys])
+
+
 class Captioner(nn.Module):
     """``pieces`` is the size of the vocabulary, ``sizes`` the lengths of the stores' features, the clips' places (2) in
     the last one's.
@@ -125,8 +147,7 @@ class Captioner(nn.Module):
         if tokens > self.config.max_tokens or clips > self.config.max_clips:
             raise HeedError(f"The captioner takes {self.config.max_tokens} pieces and {self.config.max_clips} clips at "
                             f"most, not {tokens} and {clips}.")
-        cut, others = self.cut(self.input_dropout(video))
-        looks = self.dropout(self.cut.joined(self.bert.img_embedding(self.fc(cut)), others))
+        looks = self._looks(video)
         x = torch.cat([*map(self.bert.embeddings, words.split(max(tokens, 1), 1)), looks], 1)
         allowed = may_see(tokens, video_mask.repeat_interleave(self.cut.tokens, 1), asked)
         # In a mask the clips begin behind the longest caption there may be, not behind this batch's longest.
@@ -138,6 +159,45 @@ class Captioner(nn.Module):
             x, learned = self.masks.layer(number, x, shared, valid=allowed, places=places)
             x = layer(x, allowed, learned if static is None else static)
         return x[:, :pieces]
+
+    def watch(self, video: Tensor, video_mask: Tensor) -> Watched:
+        """All of the clips that `written` needs, as in `forward`: no clip sees a piece, so it is computed once."""
+        x, shown = self._looks(video), video_mask.repeat_interleave(self.cut.tokens, 1)
+        tokens, keys = [], []
+        allowed = shown[:, None, None].expand(-1, -1, x.shape[1], -1)
+        places = self.config.max_tokens + torch.arange(x.shape[1], device=x.device)
+        static = None if self.learn_vid_att is None else self.learn_vid_att(0, x.shape[1])
+        shared = self.masks.begin(x, valid=allowed, places=places)
+        for number, layer in enumerate(self.bert.encoder.layer):
+            x, learned = self.masks.layer(number, x, shared, valid=allowed, places=places)
+            tokens.append(x)
+            keys.append(layer.attention.self.keys(x))
+            x = layer(x, allowed, learned if static is None else static)
+        return Watched(shown, tokens, keys)
+
+    def written(self, words: Tensor, watched: Watched) -> Tensor:
+        """What `forward` gives for ``words`` (rows, pieces) and the clips that row by row were ``watched``."""
+        pieces, clips = words.shape[1], watched.shown.shape[1]
+        x = self.bert.embeddings(words)
+        before = torch.ones(pieces, pieces, dtype=torch.bool, device=x.device).tril()
+        shown = watched.shown[:, None].expand(-1, pieces, -1)
+        allowed = torch.cat([before.expand(len(words), -1, -1), shown], 2)[:, None]
+        places = torch.arange(pieces)
+        if self.masks.config.cross != "key":  # there a mask's columns are positions of keys, else of queries
+            places = torch.cat([places, self.config.max_tokens + torch.arange(clips)])
+        places = places.to(x.device)
+        shared = self.masks.begin(x, torch.cat([x, watched.tokens[0]], 1), allowed, places)
+        for number, (layer, tokens) in enumerate(zip(self.bert.encoder.layer, watched.tokens, strict=True)):
+            x, learned = self.masks.layer(number, x, shared, torch.cat([x, tokens], 1), allowed, places)
+            x = layer(x, allowed, learned, watched.keys[number])
+        out: Tensor = x
+        return out
+
+    def _looks(self, video: Tensor) -> Tensor:
+        """Tokens (batch, clips * tokens, dim) of clips (batch, clips, video_dim)."""
+        cut, others = self.cut(self.input_dropout(video))
+        looks: Tensor = self.dropout(self.cut.joined(self.bert.img_embedding(self.fc(cut)), others))
+        return looks
 
     def scores(self, states: Tensor) -> Tensor:
         """(…, vocabulary) of the states (…, dim) of pieces."""

@@ -75,7 +75,15 @@ class CaptionWriting:
     longest: int = 20
     # Power of the length by which a beam's log-probability is divided.
     length_penalty: float = 1.0
+    # Captions that are drawn for a video, piece by piece as likely as the model thinks; the one that is most like the
+    # others by CIDEr, words weighed as in the training captions, is written. 0: none are, and beams are searched.
+    samples: int = 0
+    # What scores are divided by before pieces are drawn; below 1 the likely ones become likelier.
+    temperature: float = 1.0
 
     def __post_init__(self) -> None:
         if self.beams < 1 or self.longest < 3:
             raise HeedError("--writing.beams is at least 1, --writing.longest at least 3.")
+        if self.samples and (self.samples < 2 or self.beams > 1 or self.temperature <= 0):
+            raise HeedError("--writing.samples is 0, or 2 and more, with --writing.beams 1 and a --writing.temperature "
+                            "above 0: captions are drawn, or beams are searched.")

@@ -1,4 +1,4 @@
-"""Sentences from a model that says what comes next: the likeliest token each time, or beam search.
+"""Sentences from a model that says what comes next: the likeliest token each time, beam search, or by chance.
 
 `beam_search` is SwinBERT's (microsoft/SwinBERT, src/layers/bert/modeling_utils.py), which is Oscar's, which is an early
 transformers': a sentence that ends leaves the beam, and of those that have ended the best by the power of its length
@@ -8,6 +8,8 @@ of whatever came next, whose log-probability counts, as published.
 `mean_search` is AutoAD's (TengdaHan/AutoAD, models/gpt_utils.py, ``generate_beam``), for a whole batch: of all
 continuations of the kept sentences those with the greatest mean log-probability a token are kept, the end counted as a
 token; a sentence that has ended stays with its mean.
+
+`draw` takes pieces by chance.
 """
 
 from __future__ import annotations
@@ -59,6 +61,25 @@ def _likeliest(scores: Next, words: Tensor, specials: Specials, longest: int) ->
     going = torch.ones(len(words), dtype=torch.bool, device=words.device)
     while words.shape[1] < longest - 1 and going.any():
         said = scores(words).argmax(-1).masked_fill(~going, specials.pad)
+        going &= said != specials.end
+        words = torch.cat([words, said[:, None]], 1)
+    return [_cut(row, specials.end, specials.pad) for row in words[:, 1:].tolist()]
+
+
+def draw(
+    scores: Next, chances: Tensor, specials: Specials, config: CaptionWriting,
+) -> list[list[int]]:
+    """The pieces of as many captions as ``chances`` (captions, longest) has rows, without [CLS] and [SEP].
+
+    Each piece is drawn as likely as ``scores`` / temperature say: it is where the sum of probabilities passes the
+    number, evenly drawn between 0 and 1, that ``chances`` has for its place.
+    """
+    words = torch.full((len(chances), 1), specials.begin, dtype=torch.int64, device=chances.device)
+    going = torch.ones(len(words), dtype=torch.bool, device=words.device)
+    while words.shape[1] < config.longest - 1 and going.any():
+        sums = torch.softmax(scores(words).float() / config.temperature, -1).cumsum(-1)
+        found = torch.searchsorted(sums, chances[:, words.shape[1], None] * sums[:, -1:], right=True)[:, 0]
+        said = found.clamp(max=sums.shape[1] - 1).masked_fill(~going, specials.pad)
         going &= said != specials.end
         words = torch.cat([words, said[:, None]], 1)
     return [_cut(row, specials.end, specials.pad) for row in words[:, 1:].tolist()]

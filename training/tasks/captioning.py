@@ -11,12 +11,14 @@ defaults are SwinBERT's for MSR-VTT. Predictions are COCO's caption results. Lig
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from zlib import crc32
 
 from tyro.conf import arg
 
@@ -31,13 +33,15 @@ from training.models.captioner_config import CaptionerConfig, CaptionTraining, C
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from evaluation.metrics.ngrams import Rarity
     from pipeline.annotations import Caption, Moment
     from pipeline.captioned_videos import VideoBatch
     from pipeline.stream import Stream
+    from training.models.captioner import Watched
     from training.models.captioner_batch import Lesson
 
-WRITTEN_AT_ONCE = 64
-"""Videos captioned at once, divided by the number of beams."""
+WRITTEN_AT_ONCE = 512
+"""Captions written at once: of as many videos as their beams or samples allow, one at least."""
 
 
 def published_loop() -> LoopConfig:
@@ -226,22 +230,58 @@ class Captioning:
         """A caption for each video of ``captions`` that the stores hold, as COCO's results have it."""
         import torch
 
-        from training.models.decoding import beam_search
-
         firsts = list({caption.key: caption for caption in reversed(captions)}.values())[::-1]
-        writing = self.config.writing
-        special = self.hiding.specials
-        stream = self._stream(firsts, max(1, WRITTEN_AT_ONCE // writing.beams), shuffled=False)
+        each = self.config.writing.samples or self.config.writing.beams
+        stream = self._stream(firsts, max(1, WRITTEN_AT_ONCE // each), shuffled=False)
         rows = []
         with torch.no_grad():
             for batch in stream.epoch(0).batches():
                 made = self._videos(batch)
-                video, mask = self._shown(made)
-                video, mask = (part.repeat_interleave(writing.beams, 0) for part in (video, mask))
-                texts = beam_search(partial(self._next, video, mask), len(made.captions), special, writing, self.device)
-                rows += [{"image_id": caption.key, "caption": self.pieces.decode(text)}
-                         for caption, text in zip(made.captions, texts, strict=True)]
+                watched = self.model.watch(*self._shown(made)).repeated(each)
+                rows += [{"image_id": caption.key, "caption": text} for caption, text
+                         in zip(made.captions, self._texts(made.captions, partial(self._next, watched)), strict=True)]
         return rows
+
+    def _texts(self, captions: Sequence[Caption], scores: Callable[[Tensor], Tensor]) -> list[str]:
+        """A text for each of some videos: the beam search's, or the consensus of those that are drawn."""
+        from training.models.decoding import beam_search, draw
+
+        writing, special = self.config.writing, self.hiding.specials
+        if not writing.samples:
+            found = beam_search(scores, len(captions), special, writing, self.device)
+            return [self.pieces.decode(text) for text in found]
+        texts = [self.pieces.decode(text) for text in draw(scores, self._chances(captions), special, writing)]
+        return [self._agreed(texts[first:first + writing.samples])
+                for first in range(0, len(texts), writing.samples)]
+
+    def _chances(self, captions: Sequence[Caption]) -> Tensor:
+        """For `draw`: those of a video follow from the seed and its key, so that others beside it change nothing."""
+        import numpy as np
+        import torch
+
+        size = (self.config.writing.samples, self.config.writing.longest)
+        found = [np.random.default_rng([self.config.loop.seed, crc32(caption.key.encode())]).random(size, np.float32)
+                 for caption in captions]
+        return torch.from_numpy(np.concatenate(found)).to(self.device)
+
+    def _agreed(self, texts: Sequence[str]) -> str:
+        from evaluation.metrics.ngrams import consensus
+        from evaluation.metrics.penn_words import penn_words
+
+        counted = Counter(texts)
+        return list(counted)[consensus(penn_words(list(counted)), list(counted.values()), self._rarity)]
+
+    @cached_property
+    def _rarity(self) -> Rarity:
+        """Of n-grams in the training captions."""
+        from evaluation.metrics.ngrams import Rarity, ngrams
+        from evaluation.metrics.penn_words import penn_words
+
+        captions = self.config.truth("train")
+        groups: dict[str, list[Any]] = {caption.key: [] for caption in captions}
+        for caption, words in zip(captions, penn_words([caption.text for caption in captions]), strict=True):
+            groups[caption.key].append(ngrams(words))
+        return Rarity(list(groups.values()))
 
     def look(self, split: str, count: int) -> Iterator[str]:
         """Run the model on the first captions of a split, one at a time; the id of each, after it was run."""
@@ -253,12 +293,12 @@ class Captioning:
             self.model(ids, *self._shown(made))
             yield made.captions[0].id
 
-    def _next(self, video: Tensor, mask: Tensor, words: Tensor) -> Tensor:
+    def _next(self, watched: Watched, words: Tensor) -> Tensor:
         """Scores of the piece that comes next: what stands for [MASK] behind the others."""
         import torch
 
         hidden = torch.full_like(words[:, :1], self.hiding.specials.mask)
-        states = self.model(torch.cat([words, hidden], 1), video, mask)
+        states = self.model.written(torch.cat([words, hidden], 1), watched)
         found: Tensor = self.model.scores(states[:, -1])
         return found
 

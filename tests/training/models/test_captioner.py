@@ -84,13 +84,10 @@ def test_pieces_see_earlier_pieces_and_clips_and_clips_see_clips() -> None:
     assert allowed[1, :, 3:].tolist() == [[1, 0]] * 5
 
 
-@pytest.mark.parametrize("mask", MASKS)
-@pytest.mark.parametrize("config", [SMALL, replace(SMALL, sparse_mask="soft")])
-def test_what_is_asked_of_a_whole_caption_is_what_writing_asks_piece_by_piece(mask: MaskConfig, config) -> None:
-    if config.sparse_mask != "none" and mask.mask != "none":
-        pytest.skip("one or the other")
+@pytest.mark.parametrize(("mask", "sparse"), [*((mask, "none") for mask in MASKS), (MaskConfig(), "soft")])
+def test_what_is_asked_of_a_whole_caption_is_what_writing_asks_piece_by_piece(mask: MaskConfig, sparse: str) -> None:
     torch.manual_seed(0)
-    model = Captioner(config, replace(mask, identity=False), 120, 7).eval()
+    model = Captioner(replace(SMALL, sparse_mask=sparse), replace(mask, identity=False), 120, 7).eval()
     words, video, shown = inputs()
     words[2, 3:] = 0
     hidden = torch.full_like(words, 103)
@@ -101,6 +98,22 @@ def test_what_is_asked_of_a_whole_caption_is_what_writing_asks_piece_by_piece(ma
             written = model(torch.cat([words[:, :place], hidden[:, :1]], 1), video, shown)
             assert torch.allclose(asked[:, 5 + place], written[:, -1], atol=1e-5)
     assert not torch.allclose(asked[:, 6], asked[:, 7], atol=1e-3)
+
+
+@pytest.mark.parametrize(("mask", "sparse"), [*((mask, "none") for mask in MASKS), (MaskConfig(), "soft")])
+@pytest.mark.parametrize("parts", [1, 3])
+def test_clips_that_were_watched_once_are_seen_as_when_all_is_computed_together(mask, sparse: str, parts: int) -> None:
+    torch.manual_seed(0)
+    model = Captioner(replace(SMALL, sparse_mask=sparse, parts=parts), replace(mask, identity=False), 120, 6, 3).eval()
+    words, _, shown = inputs()
+    video = torch.randn(3, 4, 9, generator=torch.Generator().manual_seed(2))
+    with torch.no_grad():
+        watched = model.watch(video, shown)
+        for length in (1, 5):
+            assert torch.allclose(model.written(words[:, :length], watched), model(words[:, :length], video, shown),
+                                  atol=1e-5)
+        twice = model.written(words.repeat_interleave(2, 0), watched.repeated(2))
+        assert torch.allclose(twice[1::2], model(words, video, shown), atol=1e-5)
 
 
 def test_weights_keep_to_what_may_be_seen_and_are_kept_for_who_looks() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from itertools import product
 
 import numpy as np
@@ -9,8 +10,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from features.errors import HeedError
 from training.models.captioner_config import CaptionWriting
-from training.models.decoding import Specials, beam_search
+from training.models.decoding import Specials, beam_search, draw
 
 SPECIALS = Specials(pad=0, begin=1, end=2, mask=3)
 VOCABULARY, LONGEST = 6, 5
@@ -83,3 +85,44 @@ def test_captions_end_at_their_own_lengths() -> None:
     for beams in (1, 2):
         said = beam_search(scores, 2, SPECIALS, CaptionWriting(beams, LONGEST), torch.device("cpu"))
         assert said == [[4], [5, 5, 5]]
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.5])
+def test_captions_are_drawn_as_often_as_they_are_likely(temperature: float) -> None:
+    scores = scorer(3)
+    writing = CaptionWriting(1, LONGEST, samples=2, temperature=temperature)
+    even = torch.from_numpy(np.random.default_rng(0).random((4000, LONGEST), np.float32))
+    said = draw(scores, even, SPECIALS, writing)
+
+    def probability(caption: int, words: list[int]) -> float:
+        total, pieces = 0.0, [1]
+        for word in [*words, 2][:LONGEST - 2]:
+            warm = chances(scores, caption, pieces) / temperature
+            total += warm[word] - np.log(np.exp(warm).sum())
+            pieces.append(word)
+        return float(np.exp(total))
+
+    for caption in range(2):
+        drawn = Counter(map(tuple, said[caption * 2000:(caption + 1) * 2000]))
+        every = [list(words) for length in range(LONGEST - 1) for words in product((4, 5), repeat=length)]
+        expected = {tuple(words): probability(caption, words) for words in every}
+        assert sum(expected.values()) == pytest.approx(1, abs=1e-6)
+        for words, share in expected.items():
+            assert drawn[words] / 2000 == pytest.approx(share, abs=4 * (share * (1 - share) / 2000) ** 0.5 + 1e-3)
+
+
+def test_what_is_drawn_follows_from_its_numbers_alone() -> None:
+    scores = scorer(1)
+    even = torch.from_numpy(np.random.default_rng(1).random((6, LONGEST), np.float32))
+    writing = CaptionWriting(1, LONGEST, samples=3)
+    said = draw(scores, even, SPECIALS, writing)
+    other = draw(scores, even.flip(0), SPECIALS, writing)
+    assert draw(scores, even, SPECIALS, writing) == said != other
+    highest = draw(scores, torch.ones(2, LONGEST), SPECIALS, writing)  # 1 itself is not drawn, but must not overflow
+    assert all(piece < VOCABULARY for row in highest for piece in row)
+
+
+def test_what_cannot_be_drawn_is_refused() -> None:
+    for words in ({"samples": 1}, {"samples": 5, "beams": 2}, {"samples": 5, "temperature": 0.0}, {"samples": -2}):
+        with pytest.raises(HeedError, match=r"--writing\.samples is 0, or 2 and more"):
+            CaptionWriting(**words)
