@@ -80,6 +80,15 @@ def test_for_a_gpu_batches_are_pinned_in_the_background_and_copied_without_waiti
     assert set(entered) == {torch.device("cuda:1")}
 
 
+@pytest.mark.parametrize("device", ["cpu", torch.device("cpu")])
+def test_a_copy_to_the_cpu_is_waited_for(store, monkeypatch, device):
+    """With the copy replaced by one that notes how it was asked for: from a GPU it would arrive later."""
+    waited = []
+    monkeypatch.setattr(torch.Tensor, "to", lambda tensor, device, non_blocking=False: waited.append(not non_blocking))
+    to_tensors(stream(store).epoch()[0]).to(device)
+    assert len(waited) == 8 and all(waited)
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_on_a_gpu_the_numbers_are_the_stores(store):
     epoch = stream(store).epoch()
