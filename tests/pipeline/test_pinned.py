@@ -115,6 +115,7 @@ def test_an_error_in_the_background_keeps_its_words_and_stopping_early_ends_the_
         next(device_batches(Broken(), "cpu"))
 
 
+@pytest.mark.timeout(400)  # up to 36 processes take long to start on a busy machine
 @given(workers=st.sampled_from([0, 1, 2]), first=st.integers(0, 4), world=st.sampled_from([1, 2, 3]),
        order=st.builds(Order, seed=st.integers(0, 9), shuffle=st.sampled_from(["global", "local", "none"])),
        tensors=st.booleans())
