@@ -57,8 +57,15 @@ class TensorBatch(Generic[T]):
         return self._each(lambda tensor: tensor.pin_memory())
 
     def to(self, device: torch.device | str) -> TensorBatch[T]:
-        """The same on a device; from pinned memory without waiting for it."""
-        return self._each(lambda tensor: tensor.to(device, non_blocking=True))
+        """The same on a device.
+
+        Does not wait for a copy from pinned memory to a GPU, which keeps its own order. A copy to the CPU is waited
+        for: nothing else would keep the CPU from reading numbers that have not arrived.
+        """
+        import torch
+
+        to_gpu = torch.device(device).type == "cuda"
+        return self._each(lambda tensor: tensor.to(device, non_blocking=to_gpu))
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> TensorBatch[T]:
         return TensorBatch(self.samples, {name: {field: values.each(change) for field, values in fields.items()}

@@ -80,6 +80,15 @@ def test_for_a_gpu_batches_are_pinned_in_the_background_and_copied_without_waiti
     assert set(entered) == {torch.device("cuda:1")}
 
 
+@pytest.mark.parametrize("device", ["cpu", torch.device("cpu")])
+def test_a_copy_to_the_cpu_is_waited_for(store, monkeypatch, device):
+    """With the copy replaced by one that notes how it was asked for: from a GPU it would arrive later."""
+    waited = []
+    monkeypatch.setattr(torch.Tensor, "to", lambda tensor, device, non_blocking=False: waited.append(not non_blocking))
+    to_tensors(stream(store).epoch()[0]).to(device)
+    assert len(waited) == 8 and all(waited)
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_on_a_gpu_the_numbers_are_the_stores(store):
     epoch = stream(store).epoch()
@@ -106,6 +115,7 @@ def test_an_error_in_the_background_keeps_its_words_and_stopping_early_ends_the_
         next(device_batches(Broken(), "cpu"))
 
 
+@pytest.mark.timeout(400)  # up to 36 processes take long to start on a busy machine
 @given(workers=st.sampled_from([0, 1, 2]), first=st.integers(0, 4), world=st.sampled_from([1, 2, 3]),
        order=st.builds(Order, seed=st.integers(0, 9), shuffle=st.sampled_from(["global", "local", "none"])),
        tensors=st.booleans())

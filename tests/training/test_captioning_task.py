@@ -13,6 +13,7 @@ import torch
 from evaluation.captions import evaluate_captions
 from features.errors import HeedError
 from heed import main
+from tests.training.stopping import stopping
 from training.attention.mask_config import MaskConfig
 from training.config import LoopConfig
 from training.loop import train
@@ -66,22 +67,6 @@ def config(data: Path, out: Path, **options) -> CaptioningConfig:
     return replace(made, **options)
 
 
-class Stopping:
-    """A task that is stopped, as by Ctrl-C, before a step."""
-
-    def __init__(self, task, after: int) -> None:
-        self.task, self.left = task, after
-
-    def __getattr__(self, name: str):
-        return getattr(self.task, name)
-
-    def step(self, batch):
-        if self.left == 0:
-            raise KeyboardInterrupt
-        self.left -= 1
-        return self.task.step(batch)
-
-
 @pytest.mark.parametrize(("mask", "sparse"), [(MaskConfig("lam-multi", sparsity=0.01), "none"), (MaskConfig(), "soft")])
 def test_training_stopped_and_gone_on_with_has_the_weights_of_one_never_stopped(data, tmp_path, mask, sparse) -> None:
     weights = {}
@@ -91,7 +76,7 @@ def test_training_stopped_and_gone_on_with_has_the_weights_of_one_never_stopped(
         run = Run.begin(cfg.out, "captioning", cfg, {})
         if kind == "cut":
             with pytest.raises(KeyboardInterrupt):
-                train(Stopping(cfg.build(), 9), cfg.loop, run)
+                train(stopping(cfg.build(), 9), cfg.loop, run)
         train(cfg.build(), cfg.loop, run)
         weights[kind] = torch.load(run.checkpoints / "last.pt", weights_only=True)["model"]
     for key, value in weights["whole"].items():

@@ -10,6 +10,7 @@ from evaluation.predictions import MatchingPredictions
 from features.errors import HeedError
 from heed import main
 from pipeline.datasets import read_captions
+from tests.training.stopping import stopping
 from tests.training.truth_store import truth_store
 from training.attention.config import AttentionConfig
 from training.config import LoopConfig
@@ -32,22 +33,6 @@ def config(data, out, **options):
                                   model=ScanConfig(embed_dim=16, word_dim=8), loop=loop), **options)
 
 
-class Stopping:
-    """A task that is stopped, as by Ctrl-C, before a step."""
-
-    def __init__(self, task, after):
-        self.task, self.left = task, after
-
-    def __getattr__(self, name):
-        return getattr(self.task, name)
-
-    def step(self, batch):
-        if self.left == 0:
-            raise KeyboardInterrupt
-        self.left -= 1
-        return self.task.step(batch)
-
-
 @pytest.mark.parametrize("after", [3, 8, 13])
 def test_scan_stopped_and_gone_on_with_has_the_weights_of_one_never_stopped(data, tmp_path, after):
     weights = {}
@@ -56,7 +41,7 @@ def test_scan_stopped_and_gone_on_with_has_the_weights_of_one_never_stopped(data
         run = Run.begin(cfg.out, "matching", cfg, {})
         if name == "cut":
             with pytest.raises(KeyboardInterrupt):
-                train(Stopping(cfg.build(), after), cfg.loop, run)
+                train(stopping(cfg.build(), after), cfg.loop, run)
         train(cfg.build(), cfg.loop, run)
         weights[name] = torch.load(run.checkpoints / "last.pt", weights_only=True)
     assert weights["whole"]["step"] == weights["cut"]["step"] == 16

@@ -18,6 +18,7 @@ from features.text.wordpiece_vocabulary import build_pieces, save_pieces
 from heed import main
 from pipeline.datasets import read_captions
 from tests.evaluation.subjects import published
+from tests.training.stopping import stopping
 from tests.training.truth_store import DIM, truth_store
 from training.config import LoopConfig
 from training.loop import train
@@ -43,22 +44,6 @@ def config(data: tuple[Path, Path], out: Path, streams: str = "one", **options: 
     return replace(made, **options)
 
 
-class Stopping:
-    """A task that is stopped, as by Ctrl-C, before a step."""
-
-    def __init__(self, task: Any, after: int) -> None:
-        self.task, self.left = task, after
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.task, name)
-
-    def step(self, batch: Any) -> Any:
-        if self.left == 0:
-            raise KeyboardInterrupt
-        self.left -= 1
-        return self.task.step(batch)
-
-
 @STREAMS
 def test_stopped_and_gone_on_with_has_the_weights_of_one_never_stopped(
     data: tuple[Path, Path], tmp_path: Path, streams: str,
@@ -69,7 +54,7 @@ def test_stopped_and_gone_on_with_has_the_weights_of_one_never_stopped(
         run = Run.begin(cfg.out, "pretraining", cfg, {})
         if name == "cut":
             with pytest.raises(KeyboardInterrupt):
-                train(Stopping(cfg.build(), 5), cfg.loop, run)
+                train(stopping(cfg.build(), 5), cfg.loop, run)
         train(cfg.build(), cfg.loop, run)
         weights[name] = torch.load(run.checkpoints / "last.pt", weights_only=True)
     assert weights["whole"]["step"] == weights["cut"]["step"] == 8

@@ -17,6 +17,7 @@ from pipeline.fields import region_fields, row_from_regions
 from pipeline.job import run_job
 from pipeline.scenes.dataset import write_scenes
 from pipeline.sources import Item, Source
+from tests.training.stopping import stopping
 from tests.training.truth_store import DIM, TruthReader
 from training.config import LoopConfig
 from training.loop import train
@@ -104,22 +105,6 @@ def test_training_to_evaluation_through_the_run_folder(data, tmp_path, capsys):
     assert measured["curves"]["deletion"][-1] == pytest.approx(0)
 
 
-class Stopping:
-    """A task that is stopped, as by Ctrl-C, before a step."""
-
-    def __init__(self, task, after):
-        self.task, self.left = task, after
-
-    def __getattr__(self, name):
-        return getattr(self.task, name)
-
-    def step(self, batch):
-        if self.left == 0:
-            raise KeyboardInterrupt
-        self.left -= 1
-        return self.task.step(batch)
-
-
 def test_stopped_and_gone_on_with_it_has_the_weights_of_one_never_stopped(data, tmp_path):
     weights = {}
     for name in ("whole", "cut"):
@@ -127,7 +112,7 @@ def test_stopped_and_gone_on_with_it_has_the_weights_of_one_never_stopped(data, 
         run = Run.begin(cfg.out, "text-vqa", cfg, {})
         if name == "cut":
             with pytest.raises(KeyboardInterrupt):
-                train(Stopping(cfg.build(), 3), cfg.loop, run)
+                train(stopping(cfg.build(), 3), cfg.loop, run)
         task = cfg.build()
         train(task, cfg.loop, run)
         weights[name] = task.model.state_dict()

@@ -3,11 +3,14 @@
 | combine | where | how |
 |---|---|---|
 | add | any device | scaled_dot_product_attention with a float mask; not in its flash kernel |
-| multiply | CUDA | FlexAttention with a score_mod that multiplies; M itself still lies in memory, the scores do not |
+| multiply | CUDA, 16-bit floats, heads of 16 or more | FlexAttention with a score_mod: no scores in memory, but M |
+| multiply | CUDA, float32 | explicit: FlexAttention takes 7 to 33 times as long there |
+| multiply | CUDA, narrower heads or dropout | explicit: FlexAttention has neither |
 | multiply | CPU | explicit: FlexAttention has no backward on a CPU |
 | reweigh | - | explicit: a change behind the softmax fits no fused kernel |
 
 Weights are only there in the explicit form. In bfloat16 or float16 that form makes scores, mask and softmax in float32.
+What each costs on a GPU stands in docs/lam.md.
 """
 
 from __future__ import annotations
@@ -26,14 +29,25 @@ from training.attention.mask_config import MaskConfig
 
 Route = Literal["explicit", "sdpa", "flex"]
 
+NARROWEST = 16
+"""The least dimension of a head that FlexAttention takes."""
+SHORT_FLOATS = (torch.float16, torch.bfloat16)
 
-def route(config: MaskConfig, device: torch.device, need_weights: bool = False, dropout: float = 0.0) -> Route:
-    """Which form `masked_attention` takes for a mask; FlexAttention knows no dropout."""
+
+def route(
+    config: MaskConfig, device: torch.device, dtype: torch.dtype, dim: int, need_weights: bool = False,
+    dropout: float = 0.0,
+) -> Route:
+    """Which form `masked_attention` takes for a mask, of queries in ``dtype`` with heads of ``dim``.
+
+    FlexAttention knows no dropout.
+    """
     if need_weights or config.combine == "reweigh":
         return "explicit"
     if config.combine == "add":
         return "sdpa"
-    return "flex" if device.type == "cuda" and not dropout else "explicit"
+    fits = device.type == "cuda" and dtype in SHORT_FLOATS and dim >= NARROWEST and not dropout
+    return "flex" if fits else "explicit"
 
 
 def masked_attention(
@@ -48,7 +62,7 @@ def masked_attention(
     ``form`` overrides `route`. Gives the context (batch, heads, queries, d) and, if asked for, the weights (batch,
     heads, queries, keys) before dropout; a query that may attend to nothing has zero weights and context.
     """
-    form = form or route(config, query.device, need_weights, dropout)
+    form = form or route(config, query.device, query.dtype, query.shape[-1], need_weights, dropout)
     if form == "sdpa" or (learned is None and not need_weights):
         return _sdpa(query, key, value, learned, allowed, dropout), None
     if form == "flex":
@@ -56,7 +70,7 @@ def masked_attention(
         return _flex(query, key, value, learned, allowed), None
     scores = query @ key.transpose(-1, -2) / math.sqrt(query.shape[-1])
     if learned is not None:
-        scores, learned = (x.float() if x.dtype in (torch.float16, torch.bfloat16) else x for x in (scores, learned))
+        scores, learned = (x.float() if x.dtype in SHORT_FLOATS else x for x in (scores, learned))
     weights = masked_softmax(changed_scores(scores, learned, config), allowed)
     weights = changed_weights(weights, learned, config)
     context = (F.dropout(weights, dropout) if dropout else weights).to(value.dtype) @ value

@@ -75,7 +75,8 @@ class MaskedMultiheadAttention(nn.MultiheadAttention):
         q, k, v = self._projected(query, key, value)
         bias = self._bias(attn_mask, key_padding_mask, q)
         dropout = self.dropout if self.training else 0.0
-        if bias is None and route(self.config, q.device, need_weights, dropout) != "explicit":
+        form = route(self.config, q.device, q.dtype, self.head_dim, need_weights, dropout)
+        if bias is None and form != "explicit":
             context, weights = masked_attention(q, k, v, mask, self.config, None, dropout, need_weights=False)
         else:
             scores = changed_scores((q * math.sqrt(1 / self.head_dim)) @ k.transpose(-1, -2), mask, self.config)

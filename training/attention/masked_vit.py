@@ -96,7 +96,8 @@ def _make_class() -> type[nn.Module]:
             q, k, v = self.qkv(x).unflatten(-1, (3, self.num_heads, self.head_dim)).permute(2, 0, 3, 1, 4).unbind(0)
             q, k = self.q_norm(q), self.k_norm(k)
             dropout = self.attn_drop.p if self.training else 0.0
-            if self.fused_attn and route(self.config, x.device, False, dropout) != "explicit":
+            form = route(self.config, q.device, q.dtype, self.head_dim, False, dropout)
+            if self.fused_attn and form != "explicit":
                 context, _ = masked_attention(q, k, v, learned, self.config, None, dropout, need_weights=False)
             else:
                 scores = changed_scores((q * self.scale) @ k.transpose(-2, -1), learned, self.config)

@@ -1,8 +1,9 @@
 """Multi-head attention with a learnable mask in it, named as in `torch.nn.MultiheadAttention`, or as in BERT.
 
-A checkpoint of a model with torch's own module loads into `Multihead` unchanged, one of BERT into `Projected`. They
-compute the explicit form on every device, so that with a mask that changes nothing they give the bits of plain
-attention.
+A checkpoint of a model with torch's own module loads into `Multihead` unchanged, one of BERT into `Projected`. On a CPU
+they compute the explicit form, so that with a mask that changes nothing they give the bits of plain attention. On a GPU
+they take `scaled_dot_product_attention` for no mask and for one that is added, unless somebody looks (`form`); there
+the two agree but for rounding.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from training.attention.mask_config import MaskConfig
-from training.attention.masked import masked_attention
+from training.attention.masked import Route, masked_attention
 
 
 @dataclass(frozen=True)
@@ -102,6 +103,16 @@ class Projected(nn.Module):
         return out
 
 
+def form(config: MaskConfig, device: torch.device, masked: bool, looked_at: bool) -> Route:
+    """Which form `attended` takes, with a mask or without, and where its weights are looked at or are not.
+
+    On a GPU a mask that is multiplied stays explicit: its fused form saves memory but hardly any time, and whoever
+    needs the memory calls `masked_attention`.
+    """
+    fused = device.type == "cuda" and not looked_at and (not masked or config.combine == "add")
+    return "sdpa" if fused else "explicit"
+
+
 def attended(
     module: Multihead | Attended | Projected, q: Tensor, k: Tensor, v: Tensor, valid: Tensor | None,
     learned: Tensor | None,
@@ -109,7 +120,8 @@ def attended(
     """The heads' contexts side by side, (batch, queries, dim); kept in ``module.seen`` where somebody looks."""
     allowed = valid[:, None, None] if valid is not None and valid.dim() == 2 else valid
     dropout = module.dropout if module.training else 0.0
-    context, weights = masked_attention(q, k, v, learned, module.config, allowed, dropout, form="explicit")
+    chosen = form(module.config, q.device, learned is not None, module.seen is not None)
+    context, weights = masked_attention(q, k, v, learned, module.config, allowed, dropout, form=chosen)
     if module.seen is not None and weights is not None:
         plain = masked_attention(q, k, v, None, module.config, allowed)[1] if learned is not None else weights
         assert plain is not None

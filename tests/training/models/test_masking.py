@@ -1,6 +1,6 @@
 import numpy as np
 import torch
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torchvision.ops import box_iou
 
@@ -24,6 +24,7 @@ def test_a_tenth_of_the_told_words_is_replaced_a_tenth_left_and_the_rest_masked(
 
 
 @given(st.integers(1, 6), st.integers(1, 9), st.floats(0, 1), st.integers(0, 99))
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_only_valid_places_are_chosen_and_one_at_least_where_asked(n: int, places: int, rate: float, seed: int) -> None:
     rng = np.random.default_rng(seed)
     valid = rng.random((n, places)) < 0.6
