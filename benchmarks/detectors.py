@@ -11,8 +11,9 @@ number of boxes does a little.
 - ``predictor``: bottom-up's ResNet-101 C4 in batches against detectron2's `DefaultPredictor`, image by image, with the
   same weights, input size and 300 proposals. Only where detectron2 is installed. The predictor pools no feature for its
   boxes and names no attribute; heed does.
-- ``gpu``: images a second of bottom-up at batches of 1, 8 and 32, the share of them in proposals and selection (all
-  suppression, sorting and box arithmetic), and how busy the GPU said it was. Only where there is one.
+- ``gpu``: images a second of bottom-up at batches of 1, 8 and 32 (6.5 are published for the C4 model), the share of the
+  time in proposals and selection (all suppression, sorting and box arithmetic), and how busy the GPU said it was. Only
+  where there is one.
 
 ``--small`` tries everything out in minutes: ResNet-50 at a quarter of the size, one round, written nowhere. With
 ``--only``, or where something is lacking, the others' figures stay as they are: each has a machine of its own.

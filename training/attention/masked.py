@@ -23,6 +23,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from features.errors import HeedError
 from training.attention.attend import masked_softmax
 from training.attention.mask import changed_scores, changed_weights
 from training.attention.mask_config import MaskConfig
@@ -60,9 +61,13 @@ def masked_attention(
     keys) from `LearnableMask`, None for plain attention; ``allowed`` is boolean, True where a query may attend, and
     broadcasts to the scores: it acts as -inf after ``learned``. ``dropout`` is the probability of dropping a weight.
     ``form`` overrides `route`. Gives the context (batch, heads, queries, d) and, if asked for, the weights (batch,
-    heads, queries, keys) before dropout; a query that may attend to nothing has zero weights and context.
+    heads, queries, keys) before dropout; a query that may attend to nothing has zero weights and context. Raises
+    `HeedError` where the mask has not the form that is asked for.
     """
     form = form or route(config, query.device, query.dtype, query.shape[-1], need_weights, dropout)
+    if learned is not None and form not in {"add": ("explicit", "sdpa"), "multiply": ("explicit", "flex")}.get(
+            config.combine, ("explicit",)):
+        raise HeedError(f"A mask with combine {config.combine} has no {form} form; route says which it has.")
     if form == "sdpa" or (learned is None and not need_weights):
         return _sdpa(query, key, value, learned, allowed, dropout), None
     if form == "flex":

@@ -11,7 +11,8 @@ from evaluation.metrics.ngrams import Rarity, consensus, ngrams
 
 SENTENCE = st.lists(st.sampled_from(["a", "red", "star", "spins", "again", "and"]), min_size=1, max_size=7)
 SENTENCES = st.lists(SENTENCE, min_size=2, max_size=5, unique_by=tuple)
-DOCUMENTS = [[["a", "red", "star", "spins"], ["a", "star", "spins", "again"]], [["a", "red", "bell"]], [["and", "again"]]]
+DOCUMENTS = [[["a", "red", "star", "spins"], ["a", "star", "spins", "again"]], [["a", "red", "bell"]],
+             [["and", "again"]]]
 
 
 def rarity() -> Rarity:

@@ -226,3 +226,11 @@ def test_a_control_starts_as_the_identity_and_has_the_parameters_asked_for():
     control, x = MatchedControl(32, 9_000), torch.randn(2, 3, 32)
     assert torch.equal(control(x), x)
     assert abs(sum(p.numel() for p in control.parameters()) / 9_000 - 1) < 0.01
+
+
+@pytest.mark.parametrize(("combine", "form"),
+                         [("add", "flex"), ("multiply", "sdpa"), ("reweigh", "sdpa"), ("reweigh", "flex")])
+def test_a_form_that_computes_something_else_is_refused(combine: str, form: str) -> None:
+    q = torch.zeros(1, 1, 2, 16)
+    with pytest.raises(HeedError, match=f"combine {combine} has no {form} form"):
+        masked_attention(q, q, q, torch.ones(1, 1, 2, 2), MaskConfig("lam", combine), form=form)
