@@ -363,13 +363,13 @@ def _stacked_bytes(samples: Sequence[dict[str, bytes]]) -> Any:
     return _stacked([_plain(sample["features"]) for sample in samples])
 
 
-MEMCPY, HEED, FILES = "memcpy", "heed Arrow", "files"
+MEMCPY, HEED, ALONE, FILES = "memcpy", "heed Arrow", "heed Arrow, one thread", "files"
 """FILES: reading heed's shard files and nothing else, for the cold figures."""
 ORDERS = ("in order", "shuffled")
 CONTENDERS = {contender.label: contender for contender in (
     Contender(MEMCPY, "numpy", _write_memory, _read_memory),
     Contender(HEED, "pyarrow", partial(_write_heed, format="arrow"), _read_heed, threads=None),
-    Contender("heed Arrow, one thread", "pyarrow", partial(_write_heed, format="arrow"), _read_heed),
+    Contender(ALONE, "pyarrow", partial(_write_heed, format="arrow"), _read_heed),
     Contender("heed WebDataset", "", partial(_write_heed, format="webdataset"), _read_heed),
     Contender("LMDB raw bytes", "lmdb", partial(_write_lmdb, pack=np.ndarray.tobytes),
               partial(_read_lmdb, unpack=_plain)),

@@ -23,7 +23,11 @@ ratios the medians of the rounds' ratios, so that the machine's moods strike all
   end and does nothing with them: the disk's speed (a virtual one's may come from its host's memory).
 
 memcpy copies the same rows from one array in memory to such batches, in the same order: the most that a reader can do
-in one thread. heed copies a batch in several (`pipeline.side_by_side`), as it does for anybody who does not forbid it.
+in one thread. heed copies a batch in several (`pipeline.side_by_side`), as it does for anybody who does not forbid it:
+on two cores in one. results/peers_16_cores.csv is of a machine of 16 cores, of which this had 12:
+
+    --rounds 3 --seconds 0.4 --no-cold --only memcpy "heed Arrow" "heed Arrow, one thread" "LMDB raw bytes"
+    "LMDB msgpack" "LMDB pickle" "HDF5 direct chunks" --out benchmarks/results/peers_16_cores.csv
 """
 
 from __future__ import annotations
@@ -50,7 +54,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.contenders import BATCH, CONTENDERS, FILES, HEED, MEMCPY, ORDERS, ROW_BYTES, SHAPE
+from benchmarks.contenders import ALONE, BATCH, CONTENDERS, FILES, HEED, MEMCPY, ORDERS, ROW_BYTES, SHAPE
 from benchmarks.peers_plot import draw
 from benchmarks.peers_reader import len_of
 from pipeline.progress import JobProgress
@@ -64,6 +68,11 @@ SHARE_WANTED, TIMES_WANTED = 0.65, 1.5
 """Of memcpy's speed, and of each peer's."""
 Rates = dict[tuple[str, str, int, str], list[float]]
 """(contender, order, readers, cache) -> images/s in each round."""
+
+
+def usual(cores: int) -> list[str]:
+    """Who is measured on a machine of so many cores: below four heed copies in one thread and is not named twice."""
+    return [name for name in CONTENDERS if name != ALONE or cores >= 4]
 
 
 def started(what: str, name: str, *words: object) -> subprocess.Popen:
@@ -287,7 +296,8 @@ def main() -> int:
     parser.add_argument("--rows", type=int, default=4000)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=1.0, help="least time a measurement takes")
-    parser.add_argument("--only", nargs="+", choices=list(CONTENDERS), default=list(CONTENDERS), metavar="NAME")
+    parser.add_argument("--only", nargs="+", choices=list(CONTENDERS), metavar="NAME",
+                        default=usual(len(os.sched_getaffinity(0))))
     parser.add_argument("--no-cold", action="store_true")
     parser.add_argument("--folder", type=Path, help="where the files are written (default: that for temporary files)")
     parser.add_argument("--out", type=Path, default=TABLE, help="the CSV; the JSON goes beside it")
