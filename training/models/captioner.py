@@ -186,9 +186,14 @@ class Captioner(nn.Module):
         if self.masks.config.cross != "key":  # there a mask's columns are positions of keys, else of queries
             places = torch.cat([places, self.config.max_tokens + torch.arange(clips)])
         places = places.to(x.device)
-        shared = self.masks.begin(x, torch.cat([x, watched.tokens[0]], 1), allowed, places)
+
+        def seen(x: Tensor, tokens: Tensor) -> Tensor | None:
+            """What a mask is made from; nothing where there is none."""
+            return torch.cat([x, tokens], 1) if len(self.masks.masks) else None
+
+        shared = self.masks.begin(x, seen(x, watched.tokens[0]), allowed, places)
         for number, (layer, tokens) in enumerate(zip(self.bert.encoder.layer, watched.tokens, strict=True)):
-            x, learned = self.masks.layer(number, x, shared, torch.cat([x, tokens], 1), allowed, places)
+            x, learned = self.masks.layer(number, x, shared, seen(x, tokens), allowed, places)
             x = layer(x, allowed, learned, watched.keys[number])
         out: Tensor = x
         return out

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from training.models.captioner import Watched
     from training.models.captioner_batch import Lesson
 
-WRITTEN_AT_ONCE = 512
+WRITTEN_AT_ONCE = 64
 """Captions written at once: of as many videos as their beams or samples allow, one at least."""
 
 
