@@ -30,6 +30,9 @@ from training.attention.mask_config import MaskConfig
 
 Route = Literal["explicit", "sdpa", "flex"]
 
+FORMS: dict[str, tuple[Route, ...]] = {
+    "add": ("explicit", "sdpa"), "multiply": ("explicit", "flex"), "reweigh": ("explicit",)}
+"""How a mask is combined -> the forms that compute it."""
 NARROWEST = 16
 """The least dimension of a head that FlexAttention takes."""
 SHORT_FLOATS = (torch.float16, torch.bfloat16)
@@ -65,8 +68,7 @@ def masked_attention(
     `HeedError` where the mask has not the form that is asked for.
     """
     form = form or route(config, query.device, query.dtype, query.shape[-1], need_weights, dropout)
-    if learned is not None and form not in {"add": ("explicit", "sdpa"), "multiply": ("explicit", "flex")}.get(
-            config.combine, ("explicit",)):
+    if learned is not None and form not in FORMS[config.combine]:
         raise HeedError(f"A mask with combine {config.combine} has no {form} form; route says which it has.")
     if form == "sdpa" or (learned is None and not need_weights):
         return _sdpa(query, key, value, learned, allowed, dropout), None
